@@ -1,0 +1,39 @@
+"""Sentinel-2 cubes to maps of leaf area index, land cover and crops, on xarray and dask.
+
+``xsentinel.open`` reads, ``Dataset.s2`` works, ``Dataset.s2.plot`` shows::
+
+    import xsentinel as xs
+
+    cube = xs.sample("zurich")
+    maps = cube.s2.lai()
+    maps.s2.plot.map("lai")
+"""
+
+from xsentinel import accessor as _accessor  # noqa: F401  (registers .s2)
+from xsentinel.errors import (
+    BandError,
+    GeometryError,
+    GridError,
+    ReadError,
+    TimeError,
+    UnitsError,
+    WriteError,
+    XSentinelError,
+)
+from xsentinel.io.open import open  # noqa: A004  (xsentinel.open reads as xarray.open_dataset does)
+from xsentinel.io.samples import sample
+from xsentinel.version import __version__
+
+__all__ = [
+    "BandError",
+    "GeometryError",
+    "GridError",
+    "ReadError",
+    "TimeError",
+    "UnitsError",
+    "WriteError",
+    "XSentinelError",
+    "__version__",
+    "open",
+    "sample",
+]

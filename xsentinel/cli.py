@@ -1,0 +1,138 @@
+"""The shell: parse, call one function, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+import xsentinel as xs
+from xsentinel.errors import XSentinelError
+from xsentinel.io.write import write
+
+INPUTS = click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+OUTPUT = click.argument("output", type=click.Path(path_type=Path))
+RESOLUTION = click.option("--resolution", type=float, help="Pixel size to bring all bands to, m.")
+OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace what stands at OUTPUT.")
+PROGRESS = click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
+
+
+def errors_to_usage(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn our errors into one line on standard error and exit status 2."""
+
+    @wraps(command)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except XSentinelError as err:
+            raise click.UsageError(str(err)) from err
+
+    return guarded
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(xs.__version__, prog_name="xsentinel")
+def main() -> None:
+    """Sentinel-2 cubes to maps of leaf area index, with flags and provenance.
+
+    INPUT is what xsentinel.open reads: a Zarr store, NetCDF, a GeoTIFF, or a folder of NetCDF files or
+    GeoTIFFs. OUTPUT is written by its suffix: .zarr, .tif (Cloud-Optimised GeoTIFF) or .nc.
+    """
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("xsentinel-demo"))
+def demo(folder: Path) -> None:
+    """Map leaf area index of the two shipped scenes into FOLDER (default ./xsentinel-demo)."""
+    from xsentinel.demo import run
+
+    click.echo(run(folder))
+
+
+@main.command()
+@INPUTS
+@RESOLUTION
+@click.option("--html", is_flag=True, help="Print an HTML table.")
+@errors_to_usage
+def info(inputs: tuple[Path, ...], resolution: float | None, html: bool) -> None:
+    """Say what was understood of INPUT: bands, dates, grid, CRS, angles, clear share, size."""
+    found = xs.open(list(inputs), resolution=resolution).s2.info()
+    click.echo(found._repr_html_() if html else str(found))
+
+
+@main.command()
+@INPUTS
+@OUTPUT
+@RESOLUTION
+@click.option("--class", "classes", multiple=True, help="Scene class to mask, by name or code; may be repeated.")
+@OVERWRITE
+@PROGRESS
+@errors_to_usage
+def mask(
+    inputs: tuple[Path, ...],
+    output: Path,
+    resolution: float | None,
+    classes: tuple[str, ...],
+    overwrite: bool,
+    progress: bool,
+) -> None:
+    """Write INPUT to OUTPUT with clouds, shadows and cirrus (by SCL) as no data."""
+    chosen = {"classes": [int(c) if c.isdigit() else c for c in classes]} if classes else {}
+    cube = xs.open(list(inputs), resolution=resolution).s2.mask_clouds(**chosen)
+    _report(write(cube, output, overwrite=overwrite, progress=progress))
+
+
+@main.command()
+@INPUTS
+@OUTPUT
+@RESOLUTION
+@click.option(
+    "-v",
+    "--variable",
+    "variables",
+    multiple=True,
+    default=("lai",),
+    show_default=True,
+    type=click.Choice(["lai", "fapar", "fcover", "ccc", "cwc"]),
+    help="May be repeated.",
+)
+@click.option("--inputs-at", type=click.Choice(["10", "20"]), help="SL2P's 10 m or 20 m set of bands; by what is there if not given.")
+@click.option("--mask-clouds/--keep-clouds", default=False, help="Leave out what the scene classes call hidden.")
+@click.option(
+    "--domain",
+    type=click.Choice(["flag", "mask"]),
+    default="flag",
+    show_default=True,
+    help="Inputs outside the definition domain: flag, or leave out.",
+)
+@click.option("--sza", type=float, help="Sun zenith, degrees, where INPUT has none.")
+@click.option("--vza", type=float, help="View zenith, degrees, where INPUT has none.")
+@click.option("--raa", type=float, help="Sun–view relative azimuth, degrees, where INPUT has none.")
+@click.option("--platform", type=click.Choice(["S2A", "S2B", "S2C"]), help="Where INPUT does not tell.")
+@OVERWRITE
+@PROGRESS
+@errors_to_usage
+def lai(inputs: tuple[Path, ...], output: Path, resolution: float | None, variables: tuple[str, ...], **options: Any) -> None:
+    r"""Map leaf area index (and its kin) of INPUT by SL2P, with flags, to OUTPUT.
+
+    \b
+    Examples:
+      xsentinel lai cube.zarr lai.zarr
+      xsentinel lai S2A_20190530_stack.tif lai.tif --resolution 20 --sza 27 --vza 5 --raa 100
+      xsentinel lai S2_10m.nc S2_20m.nc out.zarr --resolution 20 -v lai -v fapar --mask-clouds
+    """
+    cube = xs.open(list(inputs), resolution=resolution)
+    if options["mask_clouds"]:
+        cube = cube.s2.mask_clouds()
+    angles = {name: options[name] for name in ("sza", "vza", "raa") if options[name] is not None}
+    bands_at = int(options["inputs_at"]) if options["inputs_at"] else None
+    maps = cube.s2.biophysical(*variables, resolution=bands_at, domain=options["domain"], angles=angles, platform=options["platform"])
+    _report(write(maps, output, overwrite=options["overwrite"], progress=options["progress"]))
+
+
+def _report(files: list[str]) -> None:
+    for file in files:
+        click.echo(f"wrote {file}")

@@ -1,0 +1,1 @@
+"""Coefficients and sample cubes; see samples.md for what they hold and their licence."""

@@ -1,0 +1,138 @@
+"""The demo: the shipped scenes through the main job, with files, a picture and a table to show for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from dask.diagnostics.progress import ProgressBar
+
+from xsentinel.bands import CLOUDY_CLASSES
+from xsentinel.io.samples import sample
+from xsentinel.io.write import to_cog, to_zarr
+from xsentinel.kernels.sl2p import OUT_OF_DOMAIN, OUT_OF_RANGE
+from xsentinel.plot import map_array, rgb
+from xsentinel.products.biophysical import lai
+from xsentinel.products.clouds import mask_clouds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the demo's table."""
+
+    scene: str
+    dates: int
+    pixels: int
+    """A date."""
+    clear: str
+    """Share of the pixels that are seen, per cent."""
+    median: float
+    """LAI."""
+    spread: tuple[float, float]
+    """5th and 95th percentile of LAI."""
+    in_domain: float
+    """Share of the seen pixels whose input is inside the definition domain, per cent."""
+    seconds: float
+
+
+def run(folder: Path) -> str:
+    """Read, mask, map, write and draw into a folder; give the text to print."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, maps = [], {}
+    cubes = {"zurich": sample("zurich", chunks="auto"), "romania": mask_clouds(sample("romania", chunks="auto"))}
+    for name, cube in cubes.items():
+        print(f"{name}: leaf area index of {cube.sizes['time']} date(s)")
+        start = perf_counter()
+        with ProgressBar():
+            maps[name] = lai(cube).compute()
+        rows.append(_row(name, maps[name], cube, perf_counter() - start))
+    files = _write(maps, folder)
+    files.append(_draw(cubes, maps, folder / "demo.png"))
+    return "\n".join(["", _table(rows), "", "Files:", *(f"  {f}" for f in files), "", NEXT])
+
+
+NEXT = """Try next:
+  xsentinel info YOUR_CUBE                 what xsentinel understands of your data
+  xsentinel lai YOUR_CUBE lai.zarr         its leaf area index
+  python -c "import xsentinel as xs; print(xs.sample('zurich').s2.info())\""""
+
+
+def _row(name: str, maps: xr.Dataset, cube: xr.Dataset, seconds: float) -> Row:
+    values = maps["lai"].values
+    seen = np.isfinite(values)
+    inside = (maps["lai_flags"].values & OUT_OF_DOMAIN) == 0
+    low, median, high = np.percentile(values[seen & inside], (5, 50, 95))
+    clear = f"{100 * seen.mean():.0f} %" if "SCL" in cube else "no SCL"
+    shape = cube.sizes
+    return Row(name, shape["time"], shape["y"] * shape["x"], clear, median, (low, high), 100 * inside[seen].mean(), seconds)
+
+
+def _table(rows: list[Row]) -> str:
+    head = f"{'scene':<10}{'dates':>6}{'pixels':>9}{'seen':>8}{'LAI median':>12}{'5–95 %':>13}{'in domain':>11}{'seconds':>9}"
+    body = [
+        f"{r.scene:<10}{r.dates:>6}{r.pixels:>9}{r.clear:>8}{r.median:>12.2f}{f'{r.spread[0]:.2f}–{r.spread[1]:.2f}':>13}"
+        f"{f'{r.in_domain:.0f} %':>11}{r.seconds:>9.2f}"
+        for r in rows
+    ]
+    note = f"LAI of pixels inside the definition domain; masked by SCL: {', '.join(CLOUDY_CLASSES).replace('_', ' ')}"
+    return "\n".join([head, *body, note])
+
+
+def _write(maps: dict[str, xr.Dataset], folder: Path) -> list[str]:
+    stores = []
+    for name, result in maps.items():
+        store = folder / f"{name}_lai.zarr"
+        to_zarr(result, store, overwrite=True)
+        stores.append(str(store))
+    return stores + to_cog(maps["zurich"], folder / "zurich_lai.tif", overwrite=True)
+
+
+def _draw(cubes: dict[str, xr.Dataset], maps: dict[str, xr.Dataset], path: Path) -> str:
+    """Draw true colour, LAI, flags and the two years of the forest on one sheet."""
+    from matplotlib.figure import Figure
+
+    sheet = Figure(figsize=(14, 10), layout="constrained", dpi=110)
+    axes = sheet.subplots(2, 2)
+    lai_map = _inside_range(maps["zurich"])
+    rgb(cubes["zurich"], ax=axes[0, 0], stretch=(1, 88)).set_title("True colour, Zürich lowlands, Sentinel-2A, 2019-05-30", loc="left")
+    map_array(lai_map, ax=axes[0, 1], vmax=6.0).set_title("Leaf area index; grey: a band outside SL2P's range, mostly cloud", loc="left")
+    series = _series(maps["romania"])
+    best = str(series["time"].values[int(series.median(("y", "x")).values.argmax())])
+    rgb(cubes["romania"], ax=axes[1, 0], time=best).set_title(f"True colour, Romanian forest, {best[:10]}", loc="left")
+    _draw_series(series, axes[1, 1])
+    sheet.savefig(path)
+    return str(path)
+
+
+def _inside_range(maps: xr.Dataset) -> xr.DataArray:
+    """Leave out pixels with a band outside min–max; the grid's bit is set on too many good ones."""
+    return maps["lai"].where((maps["lai_flags"] & OUT_OF_RANGE) == 0).assign_attrs(maps["lai"].attrs)
+
+
+def _series(maps: xr.Dataset) -> xr.DataArray:
+    """Select the dates that show at least half of the pixels."""
+    values = _inside_range(maps)
+    return values.sel(time=values.notnull().mean(("y", "x")) > 0.5)
+
+
+def _draw_series(series: xr.DataArray, ax: Axes) -> None:
+    """Draw median and quartiles of each date."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    low, middle, high = (series.quantile(q, ("y", "x")) for q in (0.25, 0.5, 0.75))
+    times = series["time"].values
+    ax.fill_between(times, low.values, high.values, color="#a6d96a", alpha=0.5, label="quartiles of the pixels")
+    ax.plot(times, middle.values, "o-", color="#1a6b34", markersize=4, linewidth=1, label="median")
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(AutoDateLocator()))
+    ax.set_ylabel("leaf area index [m² m⁻²]")
+    ax.set_ylim(0)
+    ax.grid(alpha=0.3)
+    ax.legend(frameon=False, loc="upper left")
+    ax.set_title(f"Two years of the forest: its {times.size} clear dates", loc="left")

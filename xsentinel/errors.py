@@ -1,0 +1,35 @@
+"""What can go wrong, by kind. Each message says what was found and what to do about it."""
+
+from __future__ import annotations
+
+
+class XSentinelError(ValueError):
+    """Base of all errors that xsentinel raises on bad input."""
+
+
+class BandError(XSentinelError):
+    """A band is missing, named twice or not known."""
+
+
+class UnitsError(XSentinelError):
+    """Values are not in the units that they claim, or claim none."""
+
+
+class GeometryError(XSentinelError):
+    """Sun and view angles or the platform of a date are missing or impossible."""
+
+
+class GridError(XSentinelError):
+    """Dimensions, coordinates, resolution or CRS do not fit the request."""
+
+
+class TimeError(XSentinelError):
+    """Dates are missing, repeated or do not match."""
+
+
+class ReadError(XSentinelError, OSError):
+    """A file or store cannot be read as a Sentinel-2 cube."""
+
+
+class WriteError(XSentinelError, OSError):
+    """A file or store cannot be written as asked."""

@@ -1,0 +1,194 @@
+"""Parts on nested grids to one cube: each band from the grid nearest to the one asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xsentinel.bands import BANDS
+from xsentinel.blocks.tiles import Tiling, map_tiles
+from xsentinel.cube import STORAGE_ATTRS, encoding_of, pixel_size
+from xsentinel.errors import GridError, TimeError, UnitsError
+from xsentinel.kernels.resample import coarsen_mean, coarsen_nearest, refine_bilinear, refine_nearest
+from xsentinel.kernels.scale import decode
+
+ALIGNED = 0.01
+"""Grids whose edges differ by less than this share of a pixel are the same."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A north–south, west–east grid."""
+
+    crs: Any
+    resolution: float | None
+    """Pixel size in units of the CRS; None where there are no coordinates."""
+    edge: tuple[float, float] | None
+    """Outer corner of the first pixel: (y, x)."""
+
+
+def grid_of(ds: xr.Dataset) -> Grid:
+    """Read the grid of a part.
+
+    Raises
+    ------
+    GridError
+        If coordinates are not regular or pixels not square.
+    """
+    if not {"y", "x"} <= set(ds.coords) or min(ds.sizes["y"], ds.sizes["x"]) < 2:
+        return Grid(ds.rio.crs, None, None)
+    dy, dx = pixel_size(ds)
+    if not np.isclose(abs(dy), abs(dx), rtol=1e-3):
+        raise GridError(f"pixels are not square: {abs(dy):g} by {abs(dx):g}; warp the data first (rio.reproject)")
+    return Grid(ds.rio.crs, abs(dx), (float(ds["y"][0]) - dy / 2, float(ds["x"][0]) - dx / 2))
+
+
+def join(parts: list[xr.Dataset], resolution: float | None, mask_and_scale: bool) -> xr.Dataset:
+    """Bring parts to one grid and one Dataset, values decoded unless asked otherwise.
+
+    Raises
+    ------
+    GridError
+        If no resolution is given and parts differ, if CRS or edges differ, or if pixels do not nest.
+    TimeError
+        If parts have different times.
+    """
+    grids = [grid_of(part) for part in parts]
+    target = _target(grids, resolution)
+    _check_together(parts, grids)
+    chosen: dict[Any, xr.DataArray] = {}
+    for part, grid in sorted(zip(parts, grids, strict=True), key=lambda pair: _distance(pair[1], target)):
+        factor = _factor(grid, target)
+        for name, values in part.data_vars.items():
+            if name not in chosen:
+                chosen[name] = _place(_decoded(values, mask_and_scale), factor, mask_and_scale)
+    first = min(zip(parts, grids, strict=True), key=lambda pair: _distance(pair[1], target))[0]
+    cube = xr.Dataset(chosen, attrs=first.attrs)
+    cube = cube.assign_coords(_other_coords(parts))
+    return _in_order(cube)
+
+
+def _in_order(cube: xr.Dataset) -> xr.Dataset:
+    bands = [name for name in BANDS if name in cube]
+    ordered = [*bands, *(["SCL"] if "SCL" in cube else [])]
+    return cube[[*ordered, *(v for v in cube.data_vars if v not in ordered)]]
+
+
+def _other_coords(parts: list[xr.Dataset]) -> dict[Any, xr.DataArray]:
+    """Coordinates that are not of the pixels: CRS, platform, angles."""
+    return {name: c for part in reversed(parts) for name, c in part.coords.items() if not {"y", "x"} & set(c.dims)}
+
+
+def _target(grids: list[Grid], resolution: float | None) -> float | None:
+    found = sorted({round(g.resolution, 6) for g in grids if g.resolution is not None})
+    if resolution is not None:
+        if resolution <= 0:
+            raise GridError(f"resolution is {resolution}; it is a pixel size in metres, such as 10 or 20")
+        return float(resolution)
+    if len(found) > 1:
+        sizes = ", ".join(f"{r:g}" for r in found)
+        raise GridError(f"the bands lie on grids of {sizes} m; say which to bring them to: open(..., resolution={found[-1]:g})")
+    return found[0] if found else None
+
+
+def _distance(grid: Grid, target: float | None) -> tuple[bool, float]:
+    """Rank grids: the target itself, then finer ones, then coarser, the nearest first."""
+    if grid.resolution is None or target is None:
+        return False, 0.0
+    return grid.resolution > target * (1 + 1e-6), abs(np.log(grid.resolution / target))
+
+
+def _factor(grid: Grid, target: float | None) -> Fraction:
+    """Output pixels an input pixel."""
+    if target is None:
+        return Fraction(1)
+    if grid.resolution is None:
+        raise GridError(
+            f"the data have no coordinates y and x of two or more values, so their resolution is not known and {target:g} m out of reach"
+        )
+    factor = Fraction(grid.resolution / target).limit_denominator(100)
+    if 1 not in (factor.numerator, factor.denominator) or abs(float(factor) * target / grid.resolution - 1) > 1e-3:
+        raise GridError(
+            f"pixels of {grid.resolution:g} do not nest with {target:g}; give a whole multiple or part of {grid.resolution:g}, "
+            f"or warp first (rio.reproject)"
+        )
+    return factor
+
+
+def _check_together(parts: list[xr.Dataset], grids: list[Grid]) -> None:
+    for part, grid in zip(parts[1:], grids[1:], strict=True):
+        if grid.crs != grids[0].crs:
+            raise GridError(f"sources have different CRS, {grids[0].crs} and {grid.crs}; bring them to one first (rio.reproject)")
+        _check_edges(grids[0], grid)
+        _check_same_times(parts[0], part)
+
+
+def _check_edges(one: Grid, other: Grid) -> None:
+    if one.edge is None or other.edge is None or one.resolution is None or other.resolution is None:
+        return
+    shift = np.abs(np.subtract(one.edge, other.edge)).max()
+    if shift > ALIGNED * min(one.resolution, other.resolution):
+        raise GridError(
+            f"grids of {one.resolution:g} and {other.resolution:g} m start at (y, x) {one.edge} and {other.edge}, "
+            f"{shift:g} apart; crop them to one corner first (sel, rio.clip_box)"
+        )
+
+
+def _check_same_times(one: xr.Dataset, other: xr.Dataset) -> None:
+    if "time" not in one.indexes or "time" not in other.indexes:
+        return
+    odd = one.indexes["time"].symmetric_difference(other.indexes["time"])
+    if len(odd):
+        raise TimeError(
+            f"sources differ in {len(odd)} of their times ({one.sizes['time']} and {other.sizes['time']}), such as {odd[0]}; "
+            f"open them apart and select the common ones first"
+        )
+
+
+def _is_measured(values: xr.DataArray) -> bool:
+    return str(values.name) in BANDS or values.dtype.kind == "f"
+
+
+def _decoded(values: xr.DataArray, mask_and_scale: bool) -> xr.DataArray:
+    """Turn counts to float32, NaN for nodata; leave scene classes and other integers alone."""
+    if str(values.name) not in BANDS or not mask_and_scale:
+        return values
+    encoding = encoding_of(values)
+    arguments = {"scale": encoding.scale, "offset": encoding.offset, "nodata": encoding.nodata}
+    out: xr.DataArray = xr.apply_ufunc(decode, values, kwargs=arguments, dask="parallelized", output_dtypes=[np.float32], keep_attrs=True)
+    out.attrs = {k: v for k, v in values.attrs.items() if k not in STORAGE_ATTRS}
+    return out
+
+
+def _place(values: xr.DataArray, factor: Fraction, mask_and_scale: bool) -> xr.DataArray:
+    """Bring one variable to the target's pixels."""
+    if factor == 1 or not {"y", "x"} <= set(values.dims):
+        return values
+    measured = _is_measured(values)
+    if measured and not mask_and_scale and values.dtype.kind in "iu":
+        raise UnitsError(
+            f"{values.name} needs resampling, which gives fractions of counts; leave mask_and_scale=True, or open its own resolution"
+        )
+    coarsen, refine = factor.denominator, factor.numerator
+    if coarsen > 1:
+        function = partial(coarsen_mean if measured else coarsen_nearest, factor=coarsen)
+    else:
+        function = partial(refine_bilinear if measured else refine_nearest, factor=refine)
+    dtype = np.dtype(np.float32) if measured else values.dtype
+    source = values.astype(dtype, copy=False)
+    data = map_tiles(function, source.data, Tiling(dtype, int(measured and refine > 1), coarsen, refine))
+    coords = {k: c for k, c in values.coords.items() if not {"y", "x"} & set(c.dims)}
+    coords |= {d: _coordinate(values[d], data.shape[values.get_axis_num(d)], factor) for d in ("y", "x")}
+    return xr.DataArray(data, coords, values.dims, values.name, values.attrs)
+
+
+def _coordinate(centres: xr.DataArray, n: int, factor: Fraction) -> xr.DataArray:
+    values = centres.values
+    step = (values[-1] - values[0]) / (values.size - 1)
+    finer = step / float(factor)
+    return xr.DataArray(values[0] - step / 2 + finer * (np.arange(n) + 0.5), dims=centres.dims, attrs=centres.attrs)

@@ -1,0 +1,257 @@
+"""Cubes and maps to Zarr and to Cloud-Optimised GeoTIFF, without loss and in bounded memory."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xsentinel.cube import pixel_size
+from xsentinel.errors import GridError, WriteError
+
+PIXELS = 1024
+"""Pixels a chunk along y and x, where an array in memory has no chunks of its own."""
+
+VALUES = 1 << 22
+"""Values a chunk at most: 16 MiB of float32."""
+
+
+@contextmanager
+def progress_bar(show: bool) -> Iterator[None]:
+    """Show dask's bar while something is computed."""
+    from dask.diagnostics.progress import ProgressBar
+
+    with ProgressBar(minimum=0.5) if show else nullcontext():
+        yield
+
+
+def write(ds: xr.Dataset, path: str | PathLike[str], *, overwrite: bool = False, progress: bool = False) -> list[str]:
+    """Write by suffix: .zarr, .tif (one Cloud-Optimised GeoTIFF a variable) or .nc.
+
+    Returns
+    -------
+    list of str
+        The files and stores written.
+
+    Raises
+    ------
+    WriteError
+        If the suffix is none of these, or something stands there already.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".zarr":
+        to_zarr(ds, path, overwrite=overwrite, progress=progress)
+        return [str(path)]
+    if suffix in (".tif", ".tiff"):
+        return to_cog(ds, path, overwrite=overwrite, progress=progress)
+    if suffix == ".nc":
+        return to_netcdf(ds, path, overwrite=overwrite, progress=progress)
+    raise WriteError(f"{path} has the suffix {suffix!r}; end it in .zarr, .tif or .nc")
+
+
+def to_zarr(
+    ds: xr.Dataset,
+    path: str | PathLike[str],
+    *,
+    zarr_format: int = 3,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> None:
+    """Write a cube or maps to a Zarr store, one chunk a dask chunk.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Chunks that are ragged inside are made regular.
+    path : path
+        A folder, new unless ``overwrite``.
+    zarr_format : {3, 2}
+    overwrite : bool
+        Replace what stands there.
+    progress : bool
+        Show a bar.
+
+    Raises
+    ------
+    WriteError
+        If the path exists and is not to be replaced, or cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile, xsentinel as xs
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     xs.sample("zurich").s2.lai().s2.to_zarr(f"{folder}/lai.zarr")
+    ...     print(list(xs.open(f"{folder}/lai.zarr").data_vars))
+    ['lai', 'lai_flags']
+    """
+    _make_way(Path(path), overwrite)
+    ready = _regular(portable(ds))
+    encoding = {str(v): _zarr_chunks(ready[v]) for v in ready.data_vars}
+    try:
+        with progress_bar(progress):
+            ready.to_zarr(path, mode="w", zarr_format=zarr_format, encoding=encoding, consolidated=zarr_format == 2)
+    except OSError as err:
+        raise WriteError(f"{path} could not be written: {err}") from err
+
+
+def to_netcdf(ds: xr.Dataset, path: str | PathLike[str], *, overwrite: bool = False, progress: bool = False) -> list[str]:
+    """Write a cube or maps to one compressed NetCDF-4 file; see `to_zarr`."""
+    _make_way(Path(path), overwrite)
+    ready = portable(ds)
+    encoding = {v: {"zlib": True, "complevel": 1, "shuffle": True} for v in ready.data_vars if ready[v].dtype.kind in "iuf"}
+    try:
+        with progress_bar(progress):
+            ready.to_netcdf(path, engine="netcdf4", encoding=encoding)
+    except OSError as err:
+        raise WriteError(f"{path} could not be written: {err}") from err
+    return [str(path)]
+
+
+def _make_way(path: Path, overwrite: bool) -> None:
+    if path.exists():
+        if not overwrite:
+            raise WriteError(f"{path} exists; give another name, or overwrite=True (--overwrite) to replace it")
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def portable(ds: xr.Dataset) -> xr.Dataset:
+    """Drop how the source was encoded, keep which coordinate holds the CRS; text as variable-length strings."""
+    mapping = {v: m for v in ds.data_vars if (m := ds[v].attrs.get("grid_mapping", ds[v].encoding.get("grid_mapping")))}
+    clean = ds.drop_encoding()
+    # fixed-length text has no Zarr 3 specification, and zarr warns of it
+    texts = {v: clean[v].astype(object) for v in clean.variables if clean[v].dtype.kind in "UT"}
+    placed = {v: clean[v].assign_attrs(grid_mapping=m) for v, m in mapping.items()}
+    return (
+        clean.assign(placed)
+        .assign({v: t for v, t in texts.items() if v in clean.data_vars})
+        .assign_coords({v: t for v, t in texts.items() if v in clean.coords})
+    )
+
+
+def _regular(ds: xr.Dataset) -> xr.Dataset:
+    """Make dask chunks equal but for the last, as Zarr wants them."""
+    if not ds.chunks:
+        return ds
+    unified = ds.unify_chunks()
+    ragged = {d: max(c) for d, c in unified.chunks.items() if len(set(c[:-1])) > 1 or c[-1] > c[0]}
+    return unified.chunk(ragged) if ragged else unified
+
+
+def _zarr_chunks(values: xr.DataArray) -> dict[str, Any]:
+    if values.chunks is not None or not values.ndim or values.dtype.kind not in "iuf":
+        return {}
+    sides: dict[Any, int] = {d: min(n, PIXELS) for d, n in values.sizes.items() if d in ("y", "x")}
+    rest = max(1, VALUES // max(1, int(np.prod(list(sides.values())))))
+    return {"chunks": tuple(sides.get(d, max(1, min(n, rest))) for d, n in values.sizes.items())}
+
+
+def to_cog(obj: xr.Dataset | xr.DataArray, path: str | PathLike[str], *, overwrite: bool = False, progress: bool = False) -> list[str]:
+    """Write maps to Cloud-Optimised GeoTIFF: a file a variable, a band a date.
+
+    Tiled, DEFLATE, with overviews (averages, of flags and classes the nearest pixel), nodata, units and
+    band names. Pixels are written block by block; memory stays bounded.
+
+    Parameters
+    ----------
+    obj : xarray.Dataset or DataArray, (time, y, x) or (y, x)
+        With a CRS.
+    path : path
+        Ends in .tif. Of several variables the first has this name, the others get theirs appended: ``map.tif``
+        (lai), ``map_flags.tif`` (lai_flags), ``map_fapar.tif``.
+    overwrite : bool
+        Replace what stands there.
+    progress : bool
+        Show a bar.
+
+    Returns
+    -------
+    list of str
+        The files written.
+
+    Raises
+    ------
+    GridError
+        If there is no CRS.
+    WriteError
+        If a file exists and is not to be replaced, or cannot be written.
+    """
+    maps = obj.to_dataset(name="map" if obj.name is None else obj.name) if isinstance(obj, xr.DataArray) else obj
+    layers = [v for v in maps.data_vars if {"y", "x"} <= set(maps[v].dims)]
+    if not layers:
+        raise GridError(f"nothing to write: no variable has dims y and x among {', '.join(map(str, maps.data_vars)) or 'none'}")
+    files = _file_names(Path(path), [str(v) for v in layers])
+    for file in files:
+        _make_way(file, overwrite)
+    for file, variable in zip(files, layers, strict=True):
+        _write_cog(maps[variable], file, progress)
+    return [str(file) for file in files]
+
+
+def _file_names(path: Path, variables: list[str]) -> list[Path]:
+    """Name the first variable's file as asked, the others by what sets them apart: map.tif, map_flags.tif."""
+    tails = [v.removeprefix(f"{variables[0]}_") for v in variables[1:]]
+    return [path, *(path.with_name(f"{path.stem}_{tail}{path.suffix}") for tail in tails)]
+
+
+def _write_cog(layer: xr.DataArray, file: Path, progress: bool) -> None:
+    from rasterio.errors import RasterioError
+    from rasterio.shutil import copy
+
+    resampling = "average" if layer.dtype.kind == "f" else "nearest"
+    predictor = {"predictor": "YES"} if layer.dtype.kind == "f" else {}
+    try:
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+            plain = Path(folder) / "plain.tif"
+            _write_plain(layer, plain, progress)
+            copy(plain, file, driver="COG", compress="DEFLATE", overview_resampling=resampling, bigtiff="IF_SAFER", **predictor)
+    except (OSError, RasterioError) as err:
+        raise WriteError(f"{file} could not be written: {err}") from err
+
+
+def _write_plain(layer: xr.DataArray, file: Path, progress: bool) -> None:
+    """Write a tiled GeoTIFF block by block, with names, units and tags."""
+    import rasterio
+    import rioxarray  # noqa: F401  (registers .rio)
+
+    if layer.rio.crs is None:
+        raise GridError(f"{layer.name} has no CRS, which a GeoTIFF needs: ds.rio.write_crs('EPSG:32632') with your own code")
+    names = _band_names(layer)
+    attrs = {k: v for k, v in layer.attrs.items() if isinstance(v, str | int | float) and k != "grid_mapping"}
+    plain = (
+        _north_up(layer).copy(deep=False).drop_vars([c for c in layer.coords if c not in ("y", "x", "spatial_ref", layer.rio.grid_mapping)])
+    )
+    plain.attrs, plain.encoding = {}, {}
+    if plain.dtype.kind == "f":
+        plain = plain.rio.write_nodata(np.nan)
+    lock = threading.Lock() if plain.chunks is not None else None
+    with progress_bar(progress):
+        plain.rio.to_raster(file, tiled=True, lock=lock, compress="NONE", bigtiff="IF_SAFER")
+    with rasterio.open(file, "r+") as dst:
+        dst.descriptions = names
+        dst.units = [str(attrs.get("units", ""))] * len(names)
+        dst.update_tags(**{k: str(v) for k, v in attrs.items()})
+        if len(names) == 1 and "time" in layer.coords and layer["time"].size == 1:
+            dst.update_tags(datetime=str(np.atleast_1d(layer["time"].values)[0]))
+
+
+def _band_names(layer: xr.DataArray) -> list[str]:
+    if "time" not in layer.dims:
+        return [str(layer.name)]
+    dates = [str(t)[:19] for t in layer["time"].values] if "time" in layer.coords else [str(i + 1) for i in range(layer.sizes["time"])]
+    return [str(layer.name)] if len(dates) == 1 else [f"{layer.name} {date}" for date in dates]
+
+
+def _north_up(layer: xr.DataArray) -> xr.DataArray:
+    try:
+        return layer.isel(y=slice(None, None, -1)) if pixel_size(layer)[0] > 0 else layer
+    except GridError as err:
+        raise GridError(f"{layer.name} cannot be placed on the map: {err}") from err

@@ -1,0 +1,1 @@
+"""Labelled in, labelled out: each module a conductor of one method."""
