@@ -42,7 +42,8 @@ class ZarrReader:
             )
         except (OSError, ValueError, KeyError) as err:
             raise ReadError(f"{path} has the metadata of a Zarr group but cannot be opened: {err}") from err
-        return [Raw(ds, str(path))]
+        # a store without consolidated metadata lists its arrays in an order that changes from call to call
+        return [Raw(ds[sorted(ds.data_vars, key=str)], str(path))]
 
 
 def _is_consolidated(path: Path) -> bool:
