@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 
 BANDS_20M = ("B03", "B04", "B05", "B06", "B07", "B8A", "B11", "B12")

@@ -115,13 +115,20 @@ def resolve_angles(ds: xr.Dataset, given: Mapping[str, object] | None = None) ->
     unknown = set(given or ()) - set(NEEDED)
     if unknown:
         raise GeometryError(f"angles has {', '.join(sorted(map(str, unknown)))}; it takes sza, vza and raa, in degrees")
-    angles = find_angles(ds) | {name: _as_angle(ds, name, value) for name, value in (given or {}).items()}
+    angles = {name: _small(a) for name, a in find_angles(ds).items()} | {name: _as_angle(ds, name, value) for name, value in (given or {}).items()}
     missing = [f"{name} ({ANGLES[name].long_name})" for name in NEEDED if name not in angles]
     if missing:
         raise GeometryError(f"the dataset has no {', '.join(missing)}; there is no sensible default: {HOW_TO_GIVE}")
     for name in NEEDED:
         _check_range(name, angles[name])
     return {name: angles[name] for name in NEEDED}
+
+
+def _small(values: xr.DataArray) -> xr.DataArray:
+    """Read angles of one value a date, which ``ds.chunk()`` makes lazy with the rest, in this very thread."""
+    if values.ndim > 1 or values.chunks is None:
+        return values
+    return values.copy(data=values.data.compute(scheduler="synchronous"))
 
 
 def _as_angle(ds: xr.Dataset, name: str, value: object) -> xr.DataArray:
@@ -159,7 +166,7 @@ def resolve_platforms(ds: xr.Dataset, given: object = None) -> xr.DataArray:
     how = "give platform='S2A' (or S2B, S2C; one, or one a date) or ds.assign_coords(platform=('time', [...]))"
     if values is None:
         raise GeometryError(f"the dataset has no platform, and the coefficients of S2A and S2B differ; {how}")
-    raw = np.asarray(values.values if isinstance(values, xr.DataArray) else values)
+    raw = np.asarray(_small(values).values if isinstance(values, xr.DataArray) else values)
     names = np.array([platform_name(v) or "" for v in raw.ravel()], dtype="<U3").reshape(raw.shape)
     unknown = names == ""
     if unknown.any():

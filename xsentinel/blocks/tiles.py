@@ -48,14 +48,13 @@ def map_tiles(function: Callable[[Array], Array], data: Any, tiling: Tiling) -> 
     y, x = data.ndim - 2, data.ndim - 1
     stride, halo = tiling.coarsen, tiling.halo
     aligned = data.rechunk({d: align_chunks(data.chunks[d], stride, max(halo, stride)) for d in (y, x)})
-    depth = {y: halo, x: halo}
-    padded = da.overlap.overlap(aligned, depth, "none", allow_rechunk=False) if halo else aligned
+    # one block along a dimension has no neighbour there, and may be shorter than the halo
+    depth = {d: halo if len(aligned.chunks[d]) > 1 else 0 for d in (y, x)}
+    padded = da.overlap.overlap(aligned, depth, "none", allow_rechunk=False)
     chunks = tuple(c if d < y else tuple(_size(n, tiling) for n in c) for d, c in enumerate(padded.chunks))
     done = padded.map_blocks(function, dtype=tiling.dtype, chunks=chunks, meta=np.empty((0,) * data.ndim, tiling.dtype))
-    if not halo:
-        return done
-    cut = halo * tiling.refine // tiling.coarsen
-    return da.overlap.trim_overlap(done, {y: cut, x: cut}, "none")
+    cut = {d: n * tiling.refine // tiling.coarsen for d, n in depth.items()}
+    return da.overlap.trim_overlap(done, cut, "none")
 
 
 def _size(n: int, tiling: Tiling) -> int:

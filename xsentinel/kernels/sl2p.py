@@ -30,6 +30,11 @@ TOO_HIGH = 16
 OUT_OF_RANGE = 32
 OUT_OF_GRID = 64
 
+ZERO = np.int32(0)
+NINE = np.uint32(9)
+DOMAIN_BIT, RANGE_BIT, GRID_BIT = np.int32(OUT_OF_DOMAIN), np.int32(OUT_OF_RANGE), np.int32(OUT_OF_GRID)
+MIN_BIT, MAX_BIT, LOW_BIT, HIGH_BIT = (np.int32(bit) for bit in (CLAMPED_TO_MIN, CLAMPED_TO_MAX, TOO_LOW, TOO_HIGH))
+
 # tanh(x) = x P(x²) / Q(x²) on |x| ≤ 8.5: a weighted least-squares (Lawson) fit of our own. Its error
 # is 3.1e-8, in float32 arithmetic 3.7e-7 (test_tanh_is_within_5e7_of_numpy); beyond 8.5 it stands
 # at the end value, 1 - 8e-8.
@@ -84,24 +89,28 @@ class Domain(NamedTuple):
     """(row, column): OUT_OF_GRID where no cell of the published list stands, else 0."""
 
 
+# Inside a block masks and flags are int32, as wide as the floats beside them: with uint8 the loads took
+# 3.5 times and the domain test twice as long, spent on packing and unpacking lanes (benchmarks/test_sl2p.py).
+
+
 @_inline
 def _load(bands, cosines, nodata, x, valid, start, n):
     """Bring n pixels of every band to float32 rows; note the pixels that all bands have."""
     valid[:] = 1
     for k in range(len(bands)):
-        band, missing = bands[k], nodata[k]
+        # slices, not start + p: numba would test each sum for a negative index, and no loop would vectorise
+        band, missing = bands[k][start : start + n], nodata[k]
         row = x[k]
         for p in range(n):
-            value = np.float32(band[start + p])
-            row[p] = value
-            # inf - inf and NaN - NaN are not 0: one test for both
-            valid[p] &= np.uint8((value - value == 0) & (value != missing))
-    for k in range(cosines.shape[0]):
-        row = x[len(bands) + k]
+            row[p] = np.float32(band[p])
         for p in range(n):
-            value = cosines[k, start + p]
-            row[p] = value
-            valid[p] &= np.uint8(value - value == 0)
+            # inf - inf and NaN - NaN are not 0: one test for both
+            valid[p] = valid[p] if (row[p] - row[p] == 0) & (row[p] != missing) else ZERO
+    for k in range(cosines.shape[0]):
+        row, cosine = x[len(bands) + k], cosines[k, start : start + n]
+        for p in range(n):
+            row[p] = cosine[p]
+            valid[p] = valid[p] if row[p] - row[p] == 0 else ZERO
 
 
 @_inline
@@ -113,11 +122,13 @@ def _cells(x, domain, first_band, last_band, code, flag):
         low, high = domain.low[k], domain.high[k]
         slope, intercept = domain.slope[k], domain.intercept[k]
         for p in range(BLOCK):
+            cell = row[p] * slope + intercept
+            # truncation is floor here: cells below 2 are off the grid, and NaN fails both comparisons
+            on = (cell >= 2) & (cell < 11)
+            digit = np.uint32(np.int32(cell if on else 2) - 2)
+            code[p] = code[p] * NINE + digit
             outside = (row[p] < low) | (row[p] > high)
-            digit = np.int32(np.floor(row[p] * slope + intercept)) - np.int32(2)
-            off = (digit < 0) | (digit > 8)
-            code[p] = code[p] * np.int32(9) + (np.int32(0) if off else digit)
-            flag[p] |= (np.uint8(OUT_OF_RANGE) if outside else np.uint8(0)) | (np.uint8(OUT_OF_GRID) if off else np.uint8(0))
+            flag[p] |= (ZERO if on else GRID_BIT) | (RANGE_BIT if outside else ZERO)
 
 
 @_inline
@@ -128,9 +139,9 @@ def _check_domain(x, n_bands, domain, codes, flag):
     _cells(x, domain, 0, half, codes[0], flag)
     _cells(x, domain, half, n_bands, codes[1], flag)
     for p in range(BLOCK):
-        flag[p] |= domain.grid[domain.first[codes[0, p]], domain.second[codes[1, p]]]
+        flag[p] |= np.int32(domain.grid[domain.first[codes[0, p]], domain.second[codes[1, p]]])
     for p in range(BLOCK):
-        flag[p] |= np.uint8(OUT_OF_DOMAIN) if flag[p] != 0 else np.uint8(0)
+        flag[p] |= DOMAIN_BIT if flag[p] != 0 else ZERO
 
 
 @_inline
@@ -160,12 +171,10 @@ def _limit(y, limits, valid, domain_flag, flag):
     low, high, tolerance = limits[1], limits[2], limits[3]
     for p in range(BLOCK):
         v = y[p]
-        under, over = v < low, v > high
         near = (v >= low - tolerance) & (v <= high + tolerance)
-        f = np.uint8(CLAMPED_TO_MIN) if near else np.uint8(TOO_LOW)
-        g = np.uint8(CLAMPED_TO_MAX) if near else np.uint8(TOO_HIGH)
-        f = domain_flag[p] | (f if under else np.uint8(0)) | (g if over else np.uint8(0))
-        flag[p] = f if valid[p] != 0 else np.uint8(0)
+        under = (MIN_BIT if near else LOW_BIT) if v < low else ZERO
+        over = (MAX_BIT if near else HIGH_BIT) if v > high else ZERO
+        flag[p] = (domain_flag[p] | under | over) if valid[p] != 0 else ZERO
         clamped = min(max(v, low), high) if near else v
         y[p] = clamped if valid[p] != 0 else np.float32(np.nan)
 
@@ -194,8 +203,8 @@ def run_sl2p(bands, cosines, nodata, network, domain, out, flags, start, stop):
     n_variables, n_neurons, n_inputs = network.weights.shape
     x = np.zeros((n_inputs, BLOCK), np.float32)
     y, total = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    codes = np.zeros((2, BLOCK), np.int32)
-    valid, inside, flag = np.empty(BLOCK, np.uint8), np.empty(BLOCK, np.uint8), np.empty(BLOCK, np.uint8)
+    codes = np.zeros((2, BLOCK), np.uint32)
+    valid, inside, flag = np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int32)
     for begin in range(start, stop, BLOCK):
         n = min(BLOCK, stop - begin)
         _load(bands, cosines, nodata, x, valid, begin, n)
@@ -207,4 +216,6 @@ def run_sl2p(bands, cosines, nodata, network, domain, out, flags, start, stop):
                 _add_tanh(total, network.out_weights[v, h], y)
             _limit(y, network.limits[v], valid, inside, flag)
             out[v, begin : begin + n] = y[:n]
-            flags[v, begin : begin + n] = flag[:n]
+            target = flags[v, begin : begin + n]
+            for p in range(n):
+                target[p] = np.uint8(flag[p])

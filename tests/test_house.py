@@ -1,0 +1,80 @@
+"""The house: floors, sizes, a light import, faces that match what they call."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import xsentinel
+from xsentinel import accessor
+
+SOURCES = sorted(Path(xsentinel.__file__).parent.rglob("*.py"))
+ROOT = Path(xsentinel.__file__).parents[1]
+
+
+def test_import_is_light():
+    code = "import sys, xsentinel; print(*[m for m in ('torch', 'rasterio', 'matplotlib', 'distributed') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def functions(tree: ast.AST):
+    return [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def body_lines(node: ast.FunctionDef) -> int:
+    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
+def test_modules_and_functions_are_small(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 400
+    long = {f.name: body_lines(f) for f in functions(ast.parse(text)) if body_lines(f) > 40}
+    assert not long
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
+def test_nothing_is_called_utils(path):
+    assert path.stem not in ("utils", "helpers", "misc", "tools", "common")
+
+
+FACES = [
+    (cls, name, member)
+    for cls in (accessor.S2Dataset, accessor.S2DataArray, accessor.DatasetPlot, accessor.DataArrayPlot)
+    for name, member in vars(cls).items()
+    if hasattr(member, "__wrapped_function__")
+]
+
+
+@pytest.mark.parametrize(("cls", "name", "method"), FACES, ids=lambda v: getattr(v, "__name__", v))
+def test_a_verb_has_the_signature_and_words_of_its_function(cls, name, method):
+    function = method.__wrapped_function__
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    own = list(inspect.signature(method).parameters.values())[1:]
+    assert [(p.name, p.kind, p.default) for p in own] == [(p.name, p.kind, p.default) for p in parameters]
+    assert method.__doc__ == function.__doc__
+
+
+def test_every_verb_is_bound():
+    public = {n for cls in (accessor.S2Dataset, accessor.S2DataArray) for n in vars(cls) if not n.startswith("_")}
+    assert public >= {"info", "lai", "biophysical", "mask_clouds", "plot", "to_zarr", "to_cog"}
+    assert len(FACES) >= 10
+
+
+@pytest.mark.parametrize("name", xsentinel.__all__)
+def test_public_names_are_there_and_documented(name):
+    thing = getattr(xsentinel, name)
+    assert isinstance(thing, str) or (thing.__doc__ or "").strip()
+
+
+def test_readme_is_what_ci_runs():
+    readme, run = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
+    assert '<!-- test-command -->\n```sh\npip install -e ".[dev]" && pytest' in readme
+    assert "test-command" in run
