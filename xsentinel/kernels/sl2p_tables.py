@@ -46,7 +46,7 @@ class Variable:
     valid_max: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one object a set: hashed by identity
 class CoefficientSet:
     """All networks of one platform and resolution, with their common definition domain."""
 
@@ -170,6 +170,7 @@ def _half_table(cells: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int16], np
     return table, number + 1
 
 
+@lru_cache(maxsize=16)
 def fold_domain(coefficients: CoefficientSet, stored: Storage) -> Domain:
     """Turn the definition domain into thresholds on stored values and a bitmap of the occupied cells.
 
