@@ -38,7 +38,18 @@ def run(platform, resolution, variables, inputs, *, scale=NOT_STORED, nodata=np.
     out, flags = np.full((len(variables), n), -7, np.float32), np.full((len(variables), n), 255, np.uint8)
     missing = np.full(n_bands, nodata, np.float32)
     for start, stop in ranges or [(0, n)]:
-        sl2p.run_sl2p(bands, cosines, missing, network, domain, out, flags, start, stop)
+        sl2p.run_sl2p(
+            sl2p.missing_counts if dtype == np.uint16 else sl2p.missing_floats,
+            bands,
+            cosines,
+            missing,
+            network,
+            domain,
+            out,
+            flags,
+            start,
+            stop,
+        )
     return out, flags
 
 
@@ -155,7 +166,9 @@ def test_one_cosine_for_all_equals_one_a_pixel():
     network, domain = fold_network(coefficients, ("lai",), stored, x[0, 8:]), fold_domain(coefficients, stored)
     out, flags = np.empty((1, 1500), np.float32), np.empty((1, 1500), np.uint8)
     bands = tuple(np.ascontiguousarray(x[:, k], np.float32) for k in range(8))
-    sl2p.run_sl2p(bands, np.empty((0, 0), np.float32), np.full(8, np.nan, np.float32), network, domain, out, flags, 0, 1500)
+    sl2p.run_sl2p(
+        sl2p.missing_floats, bands, np.empty((0, 0), np.float32), np.full(8, np.nan, np.float32), network, domain, out, flags, 0, 1500
+    )
     np.testing.assert_allclose(out, each, atol=2e-5)
 
 

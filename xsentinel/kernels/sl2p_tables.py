@@ -161,11 +161,11 @@ def fold_network(coefficients: CoefficientSet, names: tuple[str, ...], stored: S
     return Network(weights, bias, out_weights, limits)
 
 
-def _half_table(cells: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.intp]]:
+def _half_table(cells: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.intp]]:
     """Give the distinct rows of cells numbers 1…n: the table from base-9 code to number, and each row's."""
     codes = (cells - 2) @ DIGITS ** np.arange(cells.shape[1] - 1, -1, -1)
     distinct, number = np.unique(codes, return_inverse=True)
-    table = np.zeros(DIGITS ** cells.shape[1], np.int16)
+    table = np.zeros(DIGITS ** cells.shape[1], np.int32)
     table[distinct] = np.arange(1, distinct.size + 1)
     return table, number + 1
 
@@ -186,11 +186,9 @@ def fold_domain(coefficients: CoefficientSet, stored: Storage) -> Domain:
     grid[row, column] = 0
     slope = 10 / (high - low)
     return Domain(
-        ((low - offset) / scale).astype(np.float32),
-        ((high - offset) / scale).astype(np.float32),
         (slope * scale).astype(np.float32),
         (1 + slope * (offset - low)).astype(np.float32),
-        first,
+        first * np.int32(grid.shape[1]),
         second,
-        grid,
+        grid.ravel(),
     )

@@ -14,7 +14,7 @@ from xsentinel.bands import BANDS
 from xsentinel.cube import Encoding, band_variables, check_reflectance, encoding_of, grid_mapping_name, select_bands
 from xsentinel.errors import BandError, XSentinelError
 from xsentinel.geometry import resolve_angles, resolve_platforms
-from xsentinel.kernels.sl2p import OUT_OF_DOMAIN, run_sl2p
+from xsentinel.kernels.sl2p import OUT_OF_DOMAIN, missing_counts, missing_floats, run_sl2p
 from xsentinel.kernels.sl2p_tables import (
     CoefficientSet,
     Storage,
@@ -319,7 +319,8 @@ def _date(
     domain = fold_domain(coefficients, stored)
     n_pixels = bands[0].size
     rows = np.empty((0, 0), np.float32) if one else np.stack([np.broadcast_to(c, n_pixels) for c in cosines])
-    arguments = (tuple(bands), rows, nodata, network, domain, *out)
+    missing = missing_counts if bands[0].dtype == np.uint16 else missing_floats
+    arguments = (missing, tuple(bands), rows, nodata, network, domain, *out)
     over_pixels(lambda start, stop: run_sl2p(*arguments, start, stop), n_pixels, job.n_threads)
 
 
