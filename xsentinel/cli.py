@@ -13,11 +13,19 @@ import xsentinel as xs
 from xsentinel.errors import XSentinelError
 from xsentinel.io.write import write
 
-INPUTS = click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+INPUTS = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 OUTPUT = click.argument("output", type=click.Path(path_type=Path))
-RESOLUTION = click.option("--resolution", type=float, help="Pixel size to bring all bands to, m.")
+RESOLUTION = click.option("--resolution", type=float, help="Pixel size in metres to bring all bands to; needed where they differ.")
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace what stands at OUTPUT.")
-PROGRESS = click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
+PROGRESS = click.option("--progress/--no-progress", default=True, show_default=True, help="Show a progress bar.")
+
+LAI_EXAMPLES = """\b
+Examples:
+  xsentinel lai cube.zarr lai.zarr
+  xsentinel lai S2A_20190530.tif lai.tif --resolution 20 --sza 27 --vza 5 --raa 100
+  xsentinel lai S2_10m.nc S2_20m.nc out.zarr --resolution 20 -v lai -v fapar --mask-clouds
+"""
+"""The line of \\b keeps click from filling the lines."""
 
 
 def errors_to_usage(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,15 +46,21 @@ def errors_to_usage(command: Callable[..., Any]) -> Callable[..., Any]:
 def main() -> None:
     """Sentinel-2 cubes to maps of leaf area index, with flags and provenance.
 
-    INPUT is what xsentinel.open reads: a Zarr store, NetCDF, a GeoTIFF, or a folder of NetCDF files or
-    GeoTIFFs. OUTPUT is written by its suffix: .zarr, .tif (Cloud-Optimised GeoTIFF) or .nc.
+    INPUT is what xsentinel.open reads: a Zarr store, a NetCDF file, a GeoTIFF, or a folder of NetCDF files
+    or GeoTIFFs; several, such as a 10 m and a 20 m file, are joined. OUTPUT is written by its suffix:
+    .zarr, .tif (one Cloud-Optimised GeoTIFF a variable, a band a date) or .nc.
     """
 
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("xsentinel-demo"))
+@errors_to_usage
 def demo(folder: Path) -> None:
-    """Map leaf area index of the two shipped scenes into FOLDER (default ./xsentinel-demo)."""
+    """Map the two shipped scenes into FOLDER.
+
+    Computes leaf area index with flags, writes it as Zarr and Cloud-Optimised GeoTIFF, draws a picture
+    and prints a table. FOLDER is ./xsentinel-demo if not given; files of an earlier demo are replaced.
+    """
     from xsentinel.demo import run
 
     click.echo(run(folder))
@@ -58,7 +72,10 @@ def demo(folder: Path) -> None:
 @click.option("--html", is_flag=True, help="Print an HTML table.")
 @errors_to_usage
 def info(inputs: tuple[Path, ...], resolution: float | None, html: bool) -> None:
-    """Say what was understood of INPUT: bands, dates, grid, CRS, angles, clear share, size."""
+    """Say what was understood of INPUT.
+
+    Bands, dates, grid, CRS, platforms, angles, how it is stored, clear share and size.
+    """
     found = xs.open(list(inputs), resolution=resolution).s2.info()
     click.echo(found._repr_html_() if html else str(found))
 
@@ -67,7 +84,9 @@ def info(inputs: tuple[Path, ...], resolution: float | None, html: bool) -> None
 @INPUTS
 @OUTPUT
 @RESOLUTION
-@click.option("--class", "classes", multiple=True, help="Scene class to mask, by name or code; may be repeated.")
+@click.option(
+    "--class", "classes", multiple=True, help="Scene class to mask, by name or code (0–11), instead of the usual six; may be repeated."
+)
 @OVERWRITE
 @PROGRESS
 @errors_to_usage
@@ -79,13 +98,17 @@ def mask(
     overwrite: bool,
     progress: bool,
 ) -> None:
-    """Write INPUT to OUTPUT with clouds, shadows and cirrus (by SCL) as no data."""
+    """Write INPUT to OUTPUT without clouds.
+
+    Pixels that the scene classes (SCL) call no data, saturated, cloud shadow, cloud or thin cirrus become
+    no data. OUTPUT holds float32 reflectance.
+    """
     chosen = {"classes": [int(c) if c.isdigit() else c for c in classes]} if classes else {}
     cube = xs.open(list(inputs), resolution=resolution).s2.mask_clouds(**chosen)
     _report(write(cube, output, overwrite=overwrite, progress=progress))
 
 
-@main.command()
+@main.command(epilog=LAI_EXAMPLES)
 @INPUTS
 @OUTPUT
 @RESOLUTION
@@ -97,32 +120,32 @@ def mask(
     default=("lai",),
     show_default=True,
     type=click.Choice(["lai", "fapar", "fcover", "ccc", "cwc"]),
-    help="May be repeated.",
+    help="What to map; may be repeated.",
 )
-@click.option("--inputs-at", type=click.Choice(["10", "20"]), help="SL2P's 10 m or 20 m set of bands; by what is there if not given.")
-@click.option("--mask-clouds/--keep-clouds", default=False, help="Leave out what the scene classes call hidden.")
+@click.option(
+    "--inputs-at",
+    type=click.Choice(["10", "20"]),
+    help="SL2P's set of input bands, that of 10 m or of 20 m; by the bands that are there if not given.",
+)
+@click.option("--mask-clouds/--keep-clouds", default=False, show_default=True, help="Leave out clouds and shadows by SCL first.")
 @click.option(
     "--domain",
     type=click.Choice(["flag", "mask"]),
     default="flag",
     show_default=True,
-    help="Inputs outside the definition domain: flag, or leave out.",
+    help="Inputs outside the definition domain: flag their results, or leave them out.",
 )
-@click.option("--sza", type=float, help="Sun zenith, degrees, where INPUT has none.")
-@click.option("--vza", type=float, help="View zenith, degrees, where INPUT has none.")
-@click.option("--raa", type=float, help="Sun–view relative azimuth, degrees, where INPUT has none.")
-@click.option("--platform", type=click.Choice(["S2A", "S2B", "S2C"]), help="Where INPUT does not tell.")
+@click.option("--sza", type=float, help="Sun zenith angle of all dates, degrees; instead of those of INPUT, if any.")
+@click.option("--vza", type=float, help="View zenith angle of all dates, degrees; instead of those of INPUT, if any.")
+@click.option("--raa", type=float, help="Sun–view relative azimuth of all dates, degrees; instead of those of INPUT, if any.")
+@click.option("--platform", type=click.Choice(["S2A", "S2B", "S2C"]), help="Of all dates; instead of what INPUT tells, if anything.")
 @OVERWRITE
 @PROGRESS
 @errors_to_usage
 def lai(inputs: tuple[Path, ...], output: Path, resolution: float | None, variables: tuple[str, ...], **options: Any) -> None:
-    r"""Map leaf area index (and its kin) of INPUT by SL2P, with flags, to OUTPUT.
+    """Map leaf area index by SL2P.
 
-    \b
-    Examples:
-      xsentinel lai cube.zarr lai.zarr
-      xsentinel lai S2A_20190530_stack.tif lai.tif --resolution 20 --sza 27 --vza 5 --raa 100
-      xsentinel lai S2_10m.nc S2_20m.nc out.zarr --resolution 20 -v lai -v fapar --mask-clouds
+    Writes the maps of INPUT and their flags to OUTPUT; -v fapar and the like map other variables.
     """
     cube = xs.open(list(inputs), resolution=resolution)
     if options["mask_clouds"]:

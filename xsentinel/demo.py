@@ -12,6 +12,7 @@ import xarray as xr
 from dask.diagnostics.progress import ProgressBar
 
 from xsentinel.bands import CLOUDY_CLASSES
+from xsentinel.errors import WriteError
 from xsentinel.io.samples import sample
 from xsentinel.io.write import to_cog, to_zarr
 from xsentinel.kernels.sl2p import OUT_OF_DOMAIN, OUT_OF_RANGE
@@ -44,7 +45,10 @@ class Row:
 
 def run(folder: Path) -> str:
     """Read, mask, map, write and draw into a folder; give the text to print."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise WriteError(f"{folder} cannot be made: {err}; name another folder: xsentinel demo FOLDER") from err
     rows, maps = [], {}
     cubes = {"zurich": sample("zurich", chunks="auto"), "romania": mask_clouds(sample("romania", chunks="auto"))}
     for name, cube in cubes.items():
@@ -101,7 +105,7 @@ def _draw(cubes: dict[str, xr.Dataset], maps: dict[str, xr.Dataset], path: Path)
     sheet = Figure(figsize=(14, 10), layout="constrained", dpi=110)
     axes = sheet.subplots(2, 2)
     lai_map = _inside_range(maps["zurich"])
-    rgb(cubes["zurich"], ax=axes[0, 0], stretch=(1, 88)).set_title("True colour, Zürich lowlands, Sentinel-2A, 2019-05-30", loc="left")
+    rgb(cubes["zurich"], ax=axes[0, 0]).set_title("True colour, Zürich lowlands, Sentinel-2A, 2019-05-30", loc="left")
     map_array(lai_map, ax=axes[0, 1], vmax=6.0).set_title("Leaf area index; grey: a band outside SL2P's range, mostly cloud", loc="left")
     series = _series(maps["romania"])
     best = str(series["time"].values[int(series.median(("y", "x")).values.argmax())])

@@ -120,15 +120,23 @@ def _dates(ds: xr.Dataset) -> str:
 
 
 def _grid(ds: xr.Dataset) -> str:
-    shape = " × ".join(f"{ds.sizes[d]} {d}" for d in ("y", "x") if d in ds.sizes)
+    shape = " × ".join(f"{ds.sizes[d]} {d}" for d in ("y", "x") if d in ds.sizes) or "no dims y and x"
     try:
         dy, dx = pixel_size(ds)
     except GridError:
         return f"{shape}, pixel size unknown"
-    unit = "°" if abs(dx) < 0.1 else " m"
+    unit = _unit(ds)
     return (
         f"{shape}, pixels of {abs(dy):g}{unit}" if np.isclose(abs(dy), abs(dx)) else f"{shape}, pixels of {abs(dy):g} × {abs(dx):g}{unit}"
     )
+
+
+def _unit(ds: xr.Dataset) -> str:
+    import rioxarray  # noqa: F401  (registers .rio)
+
+    if ds.rio.crs is None:
+        return ""
+    return "°" if ds.rio.crs.is_geographic else {"metre": " m"}.get(ds.rio.crs.linear_units, f" {ds.rio.crs.linear_units}")
 
 
 def _crs(ds: xr.Dataset) -> str:
@@ -160,7 +168,7 @@ def _platforms(ds: xr.Dataset) -> str:
 
 
 def _angles(ds: xr.Dataset) -> str:
-    found = find_angles(ds)
+    found = {name: angle for name, angle in find_angles(ds).items() if angle.size}
     if not found:
         return "unknown"
     source = next((a.attrs["source"] for a in found.values() if "source" in a.attrs), None)
@@ -170,16 +178,15 @@ def _angles(ds: xr.Dataset) -> str:
 
 def _stored(bands: list[xr.DataArray]) -> str:
     kinds = {
-        f"{b.dtype}" + (f" · {b.attrs['scale_factor']:g} + {b.attrs.get('add_offset', 0):g}" if "scale_factor" in b.attrs else "")
+        f"{b.dtype}" + (f" · {b.attrs['scale_factor']:g} {b.attrs.get('add_offset', 0):+g}" if "scale_factor" in b.attrs else "")
         for b in bands
     }
     return ", ".join(sorted(kinds))
 
 
 def _chunks(ds: xr.Dataset) -> str:
-    if not ds.chunks:
-        return "none: in memory"
-    return ", ".join(f"{d} {max(c)}" + (f" ({len(c)})" if len(c) > 1 else "") for d, c in ds.unify_chunks().chunks.items())
+    chunks = ds.unify_chunks().chunks
+    return ", ".join(f"{d} {max(c)}" + (f" ({len(c)})" if len(c) > 1 else "") for d, c in chunks.items()) or "none: in memory"
 
 
 def _bytes(n: float) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xsentinel.bands import CLOUDY_CLASSES, SCENE_CLASSES, scene_class_values
 from xsentinel.cube import encoding_of, pixel_size, select_bands
 from xsentinel.errors import GridError, TimeError, XSentinelError
 from xsentinel.kernels.scale import decode
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 DRAWN = 1600
 """Pixels along a side that are drawn at most; larger maps are thinned."""
+
+BRIGHT = 0.3
+"""Reflectance that cloud and snow exceed in all bands."""
 
 MISSING = "#b8b8b8"
 """Grey of pixels without data."""
@@ -45,9 +50,11 @@ def rgb(
     bands : sequence of three str
         Red, green and blue: true colour by default; ("B08", "B04", "B03") shows vegetation red.
     time : date, index or None
-        Which date; None takes the one with the most data, and the title says so.
+        Which date, such as "2019-05-30" or an index; None takes the clearest by the scene classes, or the
+        one with the most data where there are none, and the title says so.
     stretch : (float, float)
         Percentiles of all three bands together that become black and white; one stretch keeps colours true.
+        Pixels above 0.3 in all three, clouds and snow, are left out unless they are the most.
     ax : matplotlib Axes, optional
 
     Returns
@@ -59,12 +66,17 @@ def rgb(
     BandError, TimeError, GridError
         If a band or the date is not there.
     """
+    if not 0 <= stretch[0] < stretch[1] <= 100:
+        raise XSentinelError(f"stretch is {stretch}; it is two percentiles that rise from 0 to 100, such as (2, 98)")
     if len(bands) != 3:
         raise XSentinelError(f"bands has {len(bands)} names; a colour composite takes three: red, green, blue")
-    picked, title = _pick([_thin(b) for b in select_bands(ds, bands, "a colour composite")], time)
+    layers = [_thin(b) for b in select_bands(ds, bands, "a colour composite")]
+    picked, title = _pick(layers, _clearest(ds) if time is None else time)
     image = np.stack([_reflectance(b) for b in picked], -1)
     there = np.isfinite(image).all(-1)
-    low, high = np.percentile(image[there], stretch) if there.any() else (0.0, 1.0)
+    ground = there & ~(image > BRIGHT).all(-1)
+    sample = image[ground if 2 * ground.sum() > there.sum() else there]
+    low, high = np.percentile(sample, stretch) if sample.size else (0.0, 1.0)
     shown = np.clip((image - low) / max(high - low, 1e-6), 0, 1) ** (1 / 1.4)
     shown[~there] = np.array([int(MISSING[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     ax = _axes(ax)
@@ -98,43 +110,53 @@ def map_array(da: xr.DataArray, *, time: Any = None, ax: Axes | None = None, **s
     ----------
     da : xarray.DataArray, (time, y, x) or (y, x)
     time : date, index or None
-        Which date; None takes the one with the most data, and the title says so.
+        Which date, such as "2019-05-30" or an index; None takes the one with the most data, the first of
+        layers of flags, and the title says so.
     ax : matplotlib Axes, optional
     **style
-        ``cmap``, ``vmin``, ``vmax`` and what else `Axes.imshow` takes. By default from 0, or the 2nd
-        percentile where values are negative, to the 98th.
+        ``cmap``, ``vmin``, ``vmax`` and what else `Axes.imshow` takes. By default from 0 to the 98th
+        percentile; of variables that may be negative, from the 2nd. Arrows at the colour bar's ends
+        say that there are values beyond.
 
     Returns
     -------
     matplotlib Axes
+
+    Raises
+    ------
+    TimeError, GridError
+        If the date is not there, or there are other dims.
     """
-    if not {"y", "x"} <= set(da.dims):
-        raise GridError(f"{da.name} has dims {', '.join(map(str, da.dims))}; a map needs y and x")
+    if not {"y", "x"} <= set(da.dims) <= {"time", "y", "x"}:
+        raise GridError(f"{da.name} has dims {', '.join(map(str, da.dims))}; a map has (time, y, x) or (y, x): select one of others (isel)")
     (layer,), title = _pick([_thin(da)], time)
     ax = _axes(ax)
     heading = f"{da.attrs.get('long_name', da.name)}  {title}"
     if "flag_meanings" in da.attrs:
         return _flag_map(layer, ax, heading)
     values = _reflectance(layer) if "scale_factor" in layer.attrs else layer.values
-    image = ax.imshow(
-        values,
-        extent=_extent(layer),
-        origin=_origin(layer),
-        **(_default_style(str(da.name), values) | {"interpolation": "nearest"} | style),
-    )
-    image.cmap.set_bad(MISSING)
+    chosen = {**_default_style(str(da.name), values, style), "interpolation": "nearest", **style}
+    image = ax.imshow(values, extent=_extent(layer), origin=_origin(layer), **chosen)
+    image.set_cmap(image.cmap.with_extremes(bad=MISSING))
     unit = UNITS.get(da.attrs.get("units", ""), da.attrs.get("units", ""))
-    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.02, extend="max")
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.02, extend=_beyond(values, image.norm))
     bar.set_label(f"{da.name}" + (f" [{unit}]" if unit else ""))
     return _finish(ax, layer, heading)
 
 
-def _default_style(name: str, values: npt.NDArray[Any]) -> dict[str, Any]:
-    from matplotlib import colormaps
-
+def _default_style(name: str, values: npt.NDArray[Any], given: dict[str, Any]) -> dict[str, Any]:
     finite = values[np.isfinite(values)]
     low, high = np.percentile(finite, (2, 98)) if finite.size else (0.0, 1.0)
-    return {"cmap": colormaps[PALETTES.get(name, "viridis")].copy(), "vmin": min(low, 0.0), "vmax": max(high, low + 1e-6)}
+    bottom = 0.0 if name in PALETTES else min(low, 0.0)
+    limits = {} if "norm" in given else {"vmin": bottom, "vmax": max(high, bottom + 1e-6)}
+    return {"cmap": PALETTES.get(name, "viridis"), **limits}
+
+
+def _beyond(values: npt.NDArray[Any], norm: Any) -> Literal["neither", "min", "max", "both"]:
+    """Tell on which sides values lie beyond the colours."""
+    finite = values[np.isfinite(values)]
+    below, above = bool((finite < norm.vmin).any()), bool((finite > norm.vmax).any())
+    return "both" if below and above else "min" if below else "max" if above else "neither"
 
 
 def _flag_map(layer: xr.DataArray, ax: Axes, heading: str) -> Axes:
@@ -143,22 +165,43 @@ def _flag_map(layer: xr.DataArray, ax: Axes, heading: str) -> Axes:
     from matplotlib.patches import Patch
 
     codes, counts = np.unique(layer.values, return_counts=True)
-    codes = codes[np.argsort(-counts)][:10]
-    colours = ["#f2f2f2", *_SAFE][: codes.size] if 0 in codes[:1] else _SAFE[: codes.size]
-    index = np.full(layer.shape, np.nan)
-    for i, code in enumerate(codes):
+    codes = codes[np.argsort(-counts, kind="stable")]
+    shown, rest = codes[:LEGEND], codes[LEGEND:]
+    colours, labels = _flag_colours(layer, shown), [_flag_text(layer, int(k)) for k in shown]
+    index = np.zeros(layer.shape, np.intp)
+    for i, code in enumerate(shown):
         index[layer.values == code] = i
+    if rest.size:
+        index[np.isin(layer.values, rest)] = len(colours)
+        colours, labels = [*colours, MISSING], [*labels, f"{rest.size} rarer combinations"]
     ax.imshow(
         index, extent=_extent(layer), origin=_origin(layer), interpolation="nearest",
-        cmap=ListedColormap(list(colours)), vmin=-0.5, vmax=codes.size - 0.5,
+        cmap=ListedColormap(colours), vmin=-0.5, vmax=len(colours) - 0.5,
     )  # fmt: skip
-    patches = [Patch(facecolor=c, edgecolor="#888888", label=_flag_text(layer, int(k))) for k, c in zip(codes, colours, strict=True)]
-    ax.legend(handles=patches, loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False, fontsize="small")
+    shares = [*(counts[np.argsort(-counts, kind="stable")][:LEGEND]), counts.sum() - np.sort(counts)[::-1][:LEGEND].sum()]
+    patches = [
+        Patch(facecolor=c, edgecolor="#888888", label=f"{text}, {100 * n / layer.size:.{0 if n / layer.size >= 0.01 else 1}f} %")
+        for c, text, n in zip(colours, labels, shares, strict=False)
+    ]
+    ax.legend(handles=patches, loc="upper left", bbox_to_anchor=(0, -0.01), borderaxespad=0, frameon=False, fontsize="x-small")
     return _finish(ax, layer, heading)
 
 
-# Okabe & Ito (2008), with two greys: ten colours that the colour-blind tell apart.
-_SAFE = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#000000", "#777777", "#dddddd"]
+LEGEND = 9
+"""Combinations of flags that get a colour of their own at most."""
+
+
+def _flag_colours(layer: xr.DataArray, codes: npt.NDArray[Any]) -> list[str]:
+    """Give Sen2Cor's colours to scene classes; to others, light grey to 0 and distinct colours to the rest."""
+    legend = {c.value: c for c in SCENE_CLASSES}
+    if "flag_values" in layer.attrs and layer.attrs["flag_meanings"].split() == [c.meaning for c in SCENE_CLASSES]:
+        return [legend[int(code)].colour if int(code) in legend else MISSING for code in codes]
+    distinct = iter(_SAFE)
+    return ["#f2f2f2" if code == 0 else next(distinct) for code in codes]
+
+
+# Okabe & Ito (2008), with a grey: nine colours that the colour-blind tell apart.
+_SAFE = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#000000", "#777777"]
 
 
 def _flag_text(layer: xr.DataArray, code: int) -> str:
@@ -186,26 +229,62 @@ def _thin(layer: xr.DataArray) -> xr.DataArray:
 def _pick(layers: list[xr.DataArray], time: Any) -> tuple[list[xr.DataArray], str]:
     """Select one date of layers, loaded, with the text that names it."""
     if "time" not in layers[0].dims:
-        return [b.load() for b in layers], _date(layers[0])
+        return [b.compute() for b in layers], _date(layers[0])
     n = layers[0].sizes["time"]
     note = ""
-    if time is None:
-        index = int(_data_share(layers[0]).argmax()) if n > 1 else 0
-        note = f" (most data of {n} dates)" if n > 1 else ""
-    elif isinstance(time, int | np.integer):
-        index = int(time)
+    if time is None or isinstance(time, _Choice):
+        choice = time or _fullest(layers[0])
+        index, note = choice.index, f" ({choice.how} of {n} dates)" if n > 1 else ""
     else:
-        found = layers[0].indexes["time"].get_indexer([np.datetime64(str(time))], method="nearest")
-        index = int(found[0])
+        index = int(time) if isinstance(time, int | np.integer) else _index_of(layers[0], time)
     if not -n <= index < n:
         raise TimeError(f"time {time!r} is not there; the cube has {n} dates, 0 to {n - 1}")
-    picked = [b.isel(time=index).load() for b in layers]
+    picked = [b.isel(time=index).compute() for b in layers]
     return picked, _date(picked[0]) + note
 
 
-def _data_share(layer: xr.DataArray) -> npt.NDArray[Any]:
-    missing = layer.attrs.get("_FillValue", np.nan)
-    return np.asarray((layer.notnull() & (layer != missing)).mean(("y", "x")).values)
+def _index_of(layer: xr.DataArray, time: Any) -> int:
+    """Find the first date within what is named: a day, a month, or a time to the second."""
+    if "time" not in layer.coords:
+        raise TimeError(f"the cube has no times, so {time!r} is not among them; give an index, 0 to {layer.sizes['time'] - 1}")
+    times = layer["time"].values
+    try:
+        wanted = np.datetime64(str(time))
+    except ValueError as err:
+        raise TimeError(f"time {time!r} is no date; write it as 2019-05-30, or give an index") from err
+    found = np.flatnonzero(times.astype(wanted.dtype) == wanted)
+    if not found.size:
+        near = times[np.argmin(np.abs(times - wanted.astype(times.dtype)))]
+        raise TimeError(f"time {time!r} is not there; the nearest of {times.size} dates is {str(near)[:10]}")
+    return int(found[0])
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A date that nobody named."""
+
+    index: int
+    """Along time."""
+    how: str
+    """Why it is this one, for the title."""
+
+
+def _clearest(ds: xr.Dataset) -> _Choice | None:
+    """Choose the date with the fewest cloudy pixels, the first of equals; None without scene classes."""
+    if "SCL" not in ds or "time" not in ds["SCL"].dims:
+        return None
+    scl = _thin(ds["SCL"])
+    hidden = scl.isin(scene_class_values((*CLOUDY_CLASSES, "snow_or_ice"))).mean(("y", "x")).values
+    return _Choice(int(hidden.argmin()), "clearest")
+
+
+def _fullest(layer: xr.DataArray) -> _Choice:
+    """Choose the date with the most data; of layers that do not tell what is missing, the first."""
+    if "flag_masks" in layer.attrs:
+        return _Choice(0, "first")
+    missing = 0 if "flag_values" in layer.attrs else layer.attrs.get("_FillValue", np.nan)
+    share = (layer.notnull() & (layer != missing)).mean(("y", "x")).values
+    return _Choice(int(share.argmax()), "most data")
 
 
 def _date(layer: xr.DataArray) -> str:
@@ -239,22 +318,31 @@ def _finish(ax: Axes, layer: xr.DataArray, title: str) -> Axes:
     ax.set_title(title.strip(), fontsize="medium", loc="left")
     ax.set_xticks([])
     ax.set_yticks([])
-    extent = _extent(layer)
-    if extent is not None and abs(extent[1] - extent[0]) > 1:
-        _scale_bar(ax, extent)
+    extent, metres = _extent(layer), _metres(layer)
+    if extent is not None and metres is not None:
+        _scale_bar(ax, extent, metres)
     return ax
 
 
-def _scale_bar(ax: Axes, extent: tuple[float, float, float, float]) -> None:
+def _metres(layer: xr.DataArray) -> float | None:
+    """Give the length of the CRS's unit, None if it is not known or an angle."""
+    import rioxarray  # noqa: F401  (registers .rio)
+
+    crs = layer.rio.crs
+    return float(crs.linear_units_factor[1]) if crs is not None and crs.is_projected else None
+
+
+def _scale_bar(ax: Axes, extent: tuple[float, float, float, float], metres: float) -> None:
     """Draw a bar of a round length, about a quarter of the width."""
     west, east, south, north = extent
-    wish = (east - west) / 4
+    wish = (east - west) * metres / 4
     power = 10 ** np.floor(np.log10(wish))
     length = max(k * power for k in (1, 2, 5) if k * power <= wish)
+    width = length / metres
     x, y = west + 0.05 * (east - west), south + 0.05 * (north - south)
     style = {"solid_capstyle": "butt", "zorder": 5}
-    ax.plot([x, x + length], [y, y], color="white", linewidth=6, **style)  # type: ignore[arg-type]
-    ax.plot([x, x + length], [y, y], color="black", linewidth=3, **style)  # type: ignore[arg-type]
+    ax.plot([x, x + width], [y, y], color="white", linewidth=6, **style)  # type: ignore[arg-type]
+    ax.plot([x, x + width], [y, y], color="black", linewidth=3, **style)  # type: ignore[arg-type]
     text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
     box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5}
-    ax.text(x + length / 2, y + 0.02 * (north - south), text, ha="center", va="bottom", fontsize="small", bbox=box, zorder=5)
+    ax.text(x + width / 2, y + 0.02 * (north - south), text, ha="center", va="bottom", fontsize="small", bbox=box, zorder=5)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
-from xsentinel.bands import BASELINE_4_OFFSET, SCALE_FACTOR
+from xsentinel.bands import BANDS, BASELINE_4_OFFSET, SCALE_FACTOR
 from xsentinel.cube import band_variables
 from xsentinel.errors import UnitsError
 
@@ -16,35 +17,59 @@ DARK_SHARE = 0.1
 """Per cent of the values that count as the darkest."""
 
 
-def settle_counts(ds: xr.Dataset, label: str) -> xr.Dataset:
+def settle_counts(parts: list[xr.Dataset], label: str) -> list[xr.Dataset]:
     """Write scale and offset on integer bands that have none, where the pixels allow no doubt.
 
     Level-2A counts are 1e-4 reflectance, 0 is no data. Whether −0.1 is to be added since baseline 04.00,
     a file without metadata does not say: where the darkest pixels lie below 0.1, it is not, as no
-    reflectance is negative.
+    reflectance is negative. Parts are of the same dates and so of the same products: one settles all.
 
     Raises
     ------
     UnitsError
         If the darkest pixels allow both.
     """
-    bare = [n for n in band_variables(ds) if ds[n].dtype.kind in "iu" and "scale_factor" not in ds[n].attrs and n not in ("VV", "VH")]
-    if not bare:
-        return ds
-    dark = min(_dark_count(ds[name]) for name in bare)
+    bare = [_bare(part) for part in parts]
+    names = [name for part in bare for name in part]
+    if not names:
+        return parts
+    dark = min(_dark_count(part[name]) for part, found in zip(parts, bare, strict=True) for name in found)
     if dark * SCALE_FACTOR + BASELINE_4_OFFSET >= 0:
         raise UnitsError(
-            f"{label} holds counts without scale and offset, and the darkest of {', '.join(bare)} is {dark:.0f}: they may "
+            f"{label} holds counts without scale and offset, and the darkest of {', '.join(names)} is {dark:.0f}: they may "
             f"carry the offset of 1000 of baselines from 04.00 on, or be cloud. Write what holds as attributes "
             f"(scale_factor 0.0001, add_offset -0.1 or 0), or into the file (rasterio: dst.scales, dst.offsets)"
         )
     attrs = {"scale_factor": SCALE_FACTOR, "add_offset": 0.0}
-    return ds.assign({n: ds[n].assign_attrs({"_FillValue": 0} | ds[n].attrs | attrs) for n in bare})
+    return [
+        part.assign({n: part[n].assign_attrs({"_FillValue": 0} | part[n].attrs | attrs) for n in found})
+        for part, found in zip(parts, bare, strict=True)
+    ]
+
+
+def _bare(part: xr.Dataset) -> list[str]:
+    """Name the optical bands of integers that do not tell their scale."""
+    optical = [n for n in band_variables(part) if not BANDS[n].is_radar]
+    return [n for n in optical if part[n].dtype.kind in "iu" and "scale_factor" not in part[n].attrs]
 
 
 def _dark_count(band: xr.DataArray) -> float:
+    """Give the darkest counts of a sample; of a sparser one of all blocks if that one has no data."""
+    windows = {d: _windows(n) for d, n in band.sizes.items()}
     every = {d: slice(None, None, max(1, n // PROBE)) for d, n in band.sizes.items()}
-    every |= {"time": slice(None, None, max(1, band.sizes["time"] // 8))} if "time" in band.sizes else {}
-    counts = band.isel(every).values
-    there = counts[counts != band.attrs.get("_FillValue", 0)]
-    return float(np.percentile(there, DARK_SHARE)) if there.size else 0.0
+    dates = {"time": slice(None, None, max(1, band.sizes["time"] // 8))} if "time" in band.sizes else {}
+    for sample in (windows | dates, every | dates):
+        counts = band.isel(sample).values
+        there = counts[counts != band.attrs.get("_FillValue", 0)]
+        if there.size:
+            return float(np.percentile(there, DARK_SHARE))
+    return 0.0
+
+
+def _windows(n: int) -> slice | npt.NDArray[np.intp]:
+    """Pick four evenly spaced runs, so that few blocks of a large file are read."""
+    if n <= PROBE:
+        return slice(None)
+    run = PROBE // 4
+    starts = np.linspace(0, n - run, 4).astype(np.intp)
+    return np.unique(starts[:, None] + np.arange(run))

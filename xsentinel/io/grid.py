@@ -61,16 +61,44 @@ def join(parts: list[xr.Dataset], resolution: float | None, mask_and_scale: bool
     grids = [grid_of(part) for part in parts]
     target = _target(grids, resolution)
     _check_together(parts, grids)
+    ranked = sorted(zip(parts, grids, strict=True), key=lambda pair: _distance(pair[1], target))
     chosen: dict[Any, xr.DataArray] = {}
-    for part, grid in sorted(zip(parts, grids, strict=True), key=lambda pair: _distance(pair[1], target)):
+    for part, grid in ranked:
         factor = _factor(grid, target)
-        for name, values in part.data_vars.items():
+        for name, values in ({**part.data_vars} | _pixel_coords(part)).items():
             if name not in chosen:
                 chosen[name] = _place(_decoded(values, mask_and_scale), factor, mask_and_scale)
-    first = min(zip(parts, grids, strict=True), key=lambda pair: _distance(pair[1], target))[0]
-    cube = xr.Dataset(chosen, attrs=first.attrs)
-    cube = cube.assign_coords(_other_coords(parts))
-    return _in_order(cube)
+    _check_cover(chosen)
+    axes = _axes(ranked[0][0], _factor(ranked[0][1], target))
+    placed = {name: values.variable for name, values in chosen.items()}
+    cube = xr.Dataset(placed, _other_coords(parts) | axes, ranked[0][0].attrs)
+    return _in_order(cube.set_coords([name for part in parts for name in _pixel_coords(part)]))
+
+
+def _pixel_coords(part: xr.Dataset) -> dict[Any, xr.DataArray]:
+    """Coordinates that have a value a pixel, such as angles."""
+    return {name: c.reset_coords(drop=True) for name, c in part.coords.items() if {"y", "x"} & set(c.dims) and name not in ("y", "x")}
+
+
+def _axes(part: xr.Dataset, factor: Fraction) -> dict[Any, xr.DataArray]:
+    """Give the coordinates y and x of the cube."""
+    there = [d for d in ("y", "x") if d in part.coords]
+    if factor == 1:
+        return {d: part[d] for d in there}
+    sizes = {d: -(-part.sizes[d] * factor.numerator // factor.denominator) for d in there}
+    return {d: _coordinate(part[d].reset_coords(drop=True), sizes[d], factor) for d in there}
+
+
+def _check_cover(chosen: dict[Any, xr.DataArray]) -> None:
+    """Check that all variables have as many pixels; aligned by label, the rest would silently be NaN."""
+    shapes = {name: (v.sizes["y"], v.sizes["x"]) for name, v in chosen.items() if {"y", "x"} <= set(v.dims)}
+    first = next(iter(shapes), None)
+    for name, shape in shapes.items():
+        if shape != shapes[first]:
+            raise GridError(
+                f"{first} covers {shapes[first][0]} y × {shapes[first][1]} x pixels but {name} covers {shape[0]} y × {shape[1]} x: "
+                f"the sources are not of one area; crop them to one first (sel, rio.clip_box)"
+            )
 
 
 def _in_order(cube: xr.Dataset) -> xr.Dataset:
@@ -151,7 +179,8 @@ def _check_same_times(one: xr.Dataset, other: xr.Dataset) -> None:
 
 
 def _is_measured(values: xr.DataArray) -> bool:
-    return str(values.name) in BANDS or values.dtype.kind == "f"
+    """Tell whether means make sense: not of classes, nor of azimuths, which jump from 360 to 0."""
+    return str(values.name) in BANDS or (values.dtype.kind == "f" and values.name not in ("saa", "vaa"))
 
 
 def _decoded(values: xr.DataArray, mask_and_scale: bool) -> xr.DataArray:
@@ -182,9 +211,7 @@ def _place(values: xr.DataArray, factor: Fraction, mask_and_scale: bool) -> xr.D
     dtype = np.dtype(np.float32) if measured else values.dtype
     source = values.astype(dtype, copy=False)
     data = map_tiles(function, source.data, Tiling(dtype, int(measured and refine > 1), coarsen, refine))
-    coords = {k: c for k, c in values.coords.items() if not {"y", "x"} & set(c.dims)}
-    coords |= {d: _coordinate(values[d], data.shape[values.get_axis_num(d)], factor) for d in ("y", "x")}
-    return xr.DataArray(data, coords, values.dims, values.name, values.attrs)
+    return xr.DataArray(data, dims=values.dims, name=values.name, attrs=values.attrs)
 
 
 def _coordinate(centres: xr.DataArray, n: int, factor: Fraction) -> xr.DataArray:

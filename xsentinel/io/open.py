@@ -15,7 +15,7 @@ from xsentinel.io.geotiff import GeotiffReader
 from xsentinel.io.grid import join
 from xsentinel.io.source import Chunks, Raw, Reader
 from xsentinel.io.stores import NetcdfReader, ZarrReader
-from xsentinel.io.understand import is_cube, understand
+from xsentinel.io.understand import content, understand
 
 READERS: tuple[Reader, ...] = (ZarrReader(), NetcdfReader(), GeotiffReader())
 
@@ -72,7 +72,8 @@ def open(  # noqa: A001  (xsentinel.open reads as xarray.open_dataset does)
     """
     raws = [raw for one in _each(source) for raw in _read(one, {} if chunks == "auto" else chunks)]
     used, left_out = _sort_out(raws)
-    cube = join([settle_counts(understand(raw.ds, raw.label), raw.label) for raw in used], resolution, mask_and_scale)
+    parts = settle_counts([understand(raw.ds, raw.label) for raw in used], used[0].label)
+    cube = join(parts, resolution, mask_and_scale)
     if left_out:
         cube.attrs["left_out"] = ", ".join(left_out)
     return cube.load() if chunks is None else cube
@@ -88,15 +89,14 @@ def _each(source: Source | Sequence[Source]) -> list[Source]:
 
 def _read(source: Source, chunks: Chunks) -> list[Raw]:
     if isinstance(source, xr.DataArray):
-        whole = (
-            source.to_dataset("band") if "band" in source.dims else source.to_dataset(name="data" if source.name is None else source.name)
-        )
-        return [Raw(whole.assign_attrs(source.attrs), f"DataArray {source.name}")]
+        whole = source.to_dataset(name="data" if source.name is None or source.name in source.coords else source.name)
+        return _read(whole.assign_attrs(source.attrs), chunks)
     if isinstance(source, xr.Dataset):
-        return [Raw(source, "the Dataset")]
-    path = Path(source)
+        there = {d: n for d, n in (chunks or {}).items() if d in source.dims}
+        return [Raw(source.chunk(there) if there else source, "the Dataset")]
+    path = Path(source).expanduser()
     if not path.exists():
-        raise ReadError(f"{path} does not exist (looked in {Path.cwd()})")
+        raise ReadError(f"{path} does not exist (looked in {Path.cwd()}); check the name, or give the folder that it lies in")
     for reader in READERS:
         if reader.can_read(path):
             return reader.read(path, chunks)
@@ -104,17 +104,8 @@ def _read(source: Source, chunks: Chunks) -> list[Raw]:
 
 
 def _sort_out(raws: list[Raw]) -> tuple[list[Raw], list[str]]:
-    """Of a folder's files keep those that share the most common role: optical bands before radar, before the rest."""
-    if len(raws) == 1:
-        return raws, []
-    optical = [raw for raw in raws if _has(raw.ds, optical=True)]
-    used = optical or [raw for raw in raws if _has(raw.ds, optical=False)] or raws
-    return used, [Path(raw.label).name for raw in raws if raw not in used]
-
-
-def _has(ds: xr.Dataset, optical: bool) -> bool:
-    from xsentinel.bands import BANDS
-    from xsentinel.cube import band_variables
-
-    names = band_variables(ds)
-    return is_cube(ds) and any(BANDS[name].is_radar != optical for name in names)
+    """Of several files keep those of one kind: optical bands and scene classes before radar, before the rest."""
+    kinds = [content(raw.ds) for raw in raws]
+    best = next((kind for kind in ("optical", "radar", "other") if kind in kinds), "other")
+    used = [raw for raw, kind in zip(raws, kinds, strict=True) if kind == best]
+    return used, [Path(raw.label).name for raw, kind in zip(raws, kinds, strict=True) if kind != best]

@@ -12,7 +12,7 @@ Chunks = dict[Any, Any] | None
 """As `xarray.open_dataset` takes them; None for arrays in memory."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Raw:
     """One Dataset as its store holds it: one grid, integers undecoded, foreign names."""
 

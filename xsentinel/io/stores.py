@@ -21,7 +21,7 @@ class ZarrReader:
 
     def can_read(self, path: Path) -> bool:
         """Tell whether a group's metadata stand at the top."""
-        if path.suffix == ".zip" and zipfile.is_zipfile(path):
+        if path.suffix.lower() == ".zip" and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 return bool(set(METADATA) & set(archive.namelist()))
         return path.is_dir() and any((path / name).is_file() for name in METADATA)
@@ -40,8 +40,8 @@ class ZarrReader:
                 decode_coords=True,
                 consolidated=_is_consolidated(path),
             )
-        except (OSError, ValueError, KeyError) as err:
-            raise ReadError(f"{path} has the metadata of a Zarr group but cannot be opened: {err}") from err
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:  # zarr checks few of the types in its JSON
+            raise ReadError(f"{path} has the metadata of a Zarr group but cannot be opened: {err}; write or copy it again") from err
         # a store without consolidated metadata lists its arrays in an order that changes from call to call
         return [Raw(ds[sorted(ds.data_vars, key=str)], str(path))]
 

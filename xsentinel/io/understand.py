@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
-from typing import Any
+from collections.abc import Hashable, Iterator
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from xsentinel.bands import BANDS, SCENE_CLASSES, band_name, platform_name
 from xsentinel.cube import STORAGE_ATTRS, band_variables, check_times
-from xsentinel.errors import GridError, ReadError
+from xsentinel.errors import BandError, GridError, ReadError
 from xsentinel.geometry import angle_variables, find_angles, platform_from_orbit, with_angle_attrs
 
 DIM_ALIASES = {
@@ -62,6 +62,27 @@ def is_cube(ds: xr.Dataset) -> bool:
     return bool(band_variables(ds)) or "SCL" in ds or any("xsentinel_version" in v.attrs for v in ds.data_vars.values())
 
 
+def content(ds: xr.Dataset) -> Literal["optical", "radar", "other"]:
+    """Tell what a raw Dataset holds, before its names are understood."""
+    labels = [label for v in ds.data_vars.values() for label in (v.name, *_band_labels(v))]
+    bands = [BANDS[name] for label in labels if (name := band_name(label)) is not None]
+    if any(not b.is_radar for b in bands) or any(str(label).lower() in SCENE_CLASS_NAMES for label in labels):
+        return "optical"
+    return "radar" if bands else "other"
+
+
+def _band_labels(values: xr.DataArray) -> list[str]:
+    """Give the names along a band dimension: its coordinate, or long_name as rioxarray fills it; none if they are not of bands."""
+    dim = next((d for d in values.dims if str(d).lower() in DIM_ALIASES["band"]), None)
+    if dim is None:
+        return []
+    long_name = values.attrs.get("long_name", ())
+    for labels in (values[dim].values if dim in values.coords else (), (long_name,) if isinstance(long_name, str) else long_name):
+        if len(labels) == values.sizes[dim] and all(band_name(b) or str(b).lower() in SCENE_CLASS_NAMES for b in labels):
+            return [str(b) for b in labels]
+    return []
+
+
 def _list(names: Any) -> str:
     return ", ".join(map(str, names)) or "no variables"
 
@@ -78,29 +99,44 @@ def _rename_dims(ds: xr.Dataset, label: str) -> xr.Dataset:
 
 
 def _split_bands(ds: xr.Dataset) -> xr.Dataset:
-    """Make a variable of each band of arrays that have a band dimension with names."""
-    if "band" not in ds.dims or "band" not in ds.coords:
+    """Make a variable of each band of an array that has a band dimension with names."""
+    stacked = {v: labels for v in ds.data_vars if (labels := _band_labels(ds[v]))}
+    if not stacked:
         return ds
-    labels = [str(v) for v in ds["band"].values]
-    stacked = [v for v in ds.data_vars if "band" in ds[v].dims]
-    if not all(band_name(b) or b.lower() in SCENE_CLASS_NAMES for b in labels):
-        return ds
-    split = {b: ds[v].isel(band=i, drop=True) for v in stacked for i, b in enumerate(labels)}
-    if len(split) < len(stacked) * len(labels):
+    if len(stacked) > 1:
         raise GridError(f"several variables have a band dimension ({_list(stacked)}); open or select one of them")
-    return ds.drop_vars([*stacked, "band"]).assign(split)
+    ((variable, labels),) = stacked.items()
+    repeated = sorted({label for label in labels if labels.count(label) > 1})
+    if repeated:
+        raise BandError(f"{variable} holds {_list(repeated)} more than once along band; drop or rename one of them")
+    split = {label: ds[variable].isel(band=i, drop=True) for i, label in enumerate(labels)}
+    return ds.drop_vars([variable, "band"], errors="ignore").assign(split)
 
 
 def _rename_bands(ds: xr.Dataset) -> xr.Dataset:
     bands = band_variables(ds)
     ds = ds.rename({variable: name for name, variable in bands.items() if variable != name})
-    return ds.assign({name: _tidy_band(ds[name]) for name in bands})
+    others = {v: _tidy_other(ds[v]) for v in ds.data_vars if v not in bands}
+    return ds.assign({name: _tidy_band(ds[name]) for name in bands} | others)
+
+
+def _tidy_other(values: xr.DataArray) -> xr.DataArray:
+    """Drop how a variable that is no band lay in its store; flags as CF wants them, of the variable's dtype."""
+    out = values.copy(deep=False)
+    mapping = out.encoding.get("grid_mapping")
+    out.encoding = {} if mapping is None else {"grid_mapping": mapping}
+    if out.dtype.kind == "f" and np.isnan(out.attrs.get("_FillValue", 0)):
+        del out.attrs["_FillValue"]
+    lists = [k for k in ("flag_masks", "flag_values") if k in out.attrs and out.dtype.kind in "iu"]
+    return out.assign_attrs({k: np.atleast_1d(out.attrs[k]).astype(out.dtype) for k in lists})
 
 
 def _tidy_band(band: xr.DataArray) -> xr.DataArray:
     """Keep of a band's attributes how it is stored; take the rest from the table."""
     fact = BANDS[str(band.name)]
     attrs = {k: band.attrs[k] for k in STORAGE_ATTRS if k in band.attrs}
+    if band.dtype.kind in "iu" and (attrs.get("scale_factor", 1), attrs.get("add_offset", 0)) == (1, 0):
+        attrs = {k: v for k, v in attrs.items() if k not in ("scale_factor", "add_offset")}  # GDAL's words for not told
     out = band.astype(np.float32) if band.dtype == np.float64 else band.copy(deep=False)
     out.attrs = attrs | {"long_name": fact.long_name, "units": "dB" if fact.is_radar else "1"}
     if not fact.is_radar:
@@ -113,6 +149,8 @@ def _scene_classes(ds: xr.Dataset) -> xr.Dataset:
     found = [v for v in ds.data_vars if str(v).lower() in SCENE_CLASS_NAMES]
     if not found:
         return ds
+    if len(found) > 1:
+        raise BandError(f"variables {_list(found)} all mean the scene classes; drop or rename one of them")
     raw = ds[found[0]]
     known = (raw >= 0) & (raw < len(SCENE_CLASSES))
     scl = raw.where(known, 0).astype(np.uint8)
@@ -155,7 +193,7 @@ def _unpack(values: xr.DataArray) -> xr.DataArray:
 def _place_platform(ds: xr.Dataset, crs: Any, label: str) -> xr.Dataset:
     """Find each date's platform: in a product name, an attribute, the path, or the orbit's phase."""
     names, source = _named_platforms(ds, label)
-    if names is None and "time" in ds.dims and crs is not None and ds.indexes["time"].dtype.kind == "M":
+    if names is None and content(ds) == "optical" and "time" in ds.indexes and crs is not None and ds.indexes["time"].dtype.kind == "M":
         latitude = _latitude(ds, crs)
         names, source = platform_from_orbit(ds["time"].values, latitude), "sensing time and orbit phase"
         if (names == "").all():
@@ -199,37 +237,60 @@ def _order(ds: xr.Dataset) -> xr.Dataset:
 
 
 def find_crs(ds: xr.Dataset) -> Any:
-    """Give the CRS that a Dataset names in any of the usual ways, None if it names none."""
-    import rioxarray  # noqa: F401  (registers .rio)
-    from rasterio.crs import CRS
+    """Give the CRS that a Dataset names in any of the usual ways, None if it names none.
 
-    mappings = [v for v in ds.variables if {"crs_wkt", "spatial_ref", "grid_mapping_name"} & set(ds[v].attrs)]
-    for variable in mappings:
-        attrs = ds[variable].attrs
-        wkt = attrs.get("crs_wkt", attrs.get("spatial_ref"))
-        if wkt:
-            return _crs_of_wkt(wkt)
-    for holder in (ds, *ds.data_vars.values()):
-        for key in ("crs", "crs_wkt", "proj:code", "proj:epsg", "epsg"):
-            if (value := holder.attrs.get(key)) is not None:
-                code = re.search(r"(?:^|epsg:)\s*(\d{4,6})$", str(value).strip().lower())
-                return CRS.from_epsg(int(code.group(1))) if code else CRS.from_user_input(value)
+    Raises
+    ------
+    GridError
+        If what it names is no CRS.
+    """
+    import rioxarray  # noqa: F401  (registers .rio)
+    from pyproj.exceptions import CRSError as ProjError
+    from rasterio.errors import CRSError
+
+    for told in _told_crs(ds):
+        try:
+            return _read_crs(told)
+        except (CRSError, ProjError, ValueError) as err:
+            text = str(told)[:60]
+            raise GridError(f"{text!r} is no CRS that PROJ knows ({err}); write the right one: ds.rio.write_crs('EPSG:...')") from err
     return None
 
 
-def _crs_of_wkt(wkt: str) -> Any:
-    """Read WKT, by the code that it ends with where its parameters match no code (TOWGS84 and the like)."""
+def _told_crs(ds: xr.Dataset) -> Iterator[Any]:
+    """Give what speaks of a CRS: grid mapping variables, then attributes."""
+    for variable in _grid_mappings(ds):
+        attrs = ds[variable].attrs
+        yield attrs.get("crs_wkt") or attrs.get("spatial_ref") or attrs
+    for holder in (ds, *ds.data_vars.values()):
+        yield from (holder.attrs[key] for key in ("crs", "crs_wkt", "proj:code", "proj:epsg", "epsg") if key in holder.attrs)
+
+
+def _grid_mappings(ds: xr.Dataset) -> list[Hashable]:
+    return [v for v in ds.variables if {"crs_wkt", "spatial_ref", "grid_mapping_name"} & set(ds[v].attrs)]
+
+
+def _read_crs(told: Any) -> Any:
+    """Read a code, WKT, or the parameters of a CF grid mapping.
+
+    WKT is read by the code that it ends with where its parameters match no code (TOWGS84 and the like).
+    """
+    import pyproj
     from rasterio.crs import CRS
 
-    crs = CRS.from_wkt(wkt)
-    named = re.search(r'(?:AUTHORITY|ID)\["EPSG",\s*"?(\d+)"?\]\]\s*$', wkt)
+    if isinstance(told, dict):
+        return CRS.from_wkt(pyproj.CRS.from_cf(told).to_wkt())
+    code = re.search(r"(?:^|epsg:)\s*(\d{4,6})$", str(told).strip().lower())
+    if code:
+        return CRS.from_epsg(int(code.group(1)))
+    crs = CRS.from_user_input(told)
+    named = re.search(r'(?:AUTHORITY|ID)\["EPSG",\s*"?(\d+)"?\]\]\s*$', str(told))
     return CRS.from_epsg(int(named.group(1))) if named and crs.to_epsg() is None else crs
 
 
 def _write_crs(ds: xr.Dataset, crs: Any) -> xr.Dataset:
     """Write spatial_ref as rioxarray does, and nothing else that speaks of a CRS."""
-    mappings = [v for v in ds.variables if {"crs_wkt", "spatial_ref", "grid_mapping_name"} & set(ds[v].attrs)]
-    ds = ds.drop_vars(mappings)
+    ds = ds.drop_vars(_grid_mappings(ds))
     ds.attrs = {k: v for k, v in ds.attrs.items() if k not in STALE_ATTRS}
     for variable in ds.variables.values():
         variable.attrs.pop("grid_mapping", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import threading
@@ -14,8 +15,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xsentinel.cube import pixel_size
+from xsentinel.cube import STORAGE_ATTRS, grid_mapping_name, pixel_size
 from xsentinel.errors import GridError, WriteError
+from xsentinel.io.stores import METADATA as ZARR_METADATA
 
 PIXELS = 1024
 """Pixels a chunk along y and x, where an array in memory has no chunks of its own."""
@@ -92,43 +94,67 @@ def to_zarr(
     ...     print(list(xs.open(f"{folder}/lai.zarr").data_vars))
     ['lai', 'lai_flags']
     """
-    _make_way(Path(path), overwrite)
-    ready = _regular(portable(ds))
+    ready = portable(_regular(ds))
     encoding = {str(v): _zarr_chunks(ready[v]) for v in ready.data_vars}
-    try:
-        with progress_bar(progress):
-            ready.to_zarr(path, mode="w", zarr_format=zarr_format, encoding=encoding, consolidated=zarr_format == 2)
-    except OSError as err:
-        raise WriteError(f"{path} could not be written: {err}") from err
+    with _in_place_of([Path(path)], overwrite) as (partial,), progress_bar(progress):
+        ready.to_zarr(partial, mode="w", zarr_format=zarr_format, encoding=encoding, consolidated=zarr_format == 2)
 
 
 def to_netcdf(ds: xr.Dataset, path: str | PathLike[str], *, overwrite: bool = False, progress: bool = False) -> list[str]:
     """Write a cube or maps to one compressed NetCDF-4 file; see `to_zarr`."""
-    _make_way(Path(path), overwrite)
-    ready = portable(ds)
+    ready = _plain_attrs(portable(ds))
     encoding = {v: {"zlib": True, "complevel": 1, "shuffle": True} for v in ready.data_vars if ready[v].dtype.kind in "iuf"}
-    try:
-        with progress_bar(progress):
-            ready.to_netcdf(path, engine="netcdf4", encoding=encoding)
-    except OSError as err:
-        raise WriteError(f"{path} could not be written: {err}") from err
+    with _in_place_of([Path(path)], overwrite) as (partial,), progress_bar(progress):
+        ready.to_netcdf(partial, engine="netcdf4", encoding=encoding)
     return [str(path)]
 
 
-def _make_way(path: Path, overwrite: bool) -> None:
-    if path.exists():
-        if not overwrite:
-            raise WriteError(f"{path} exists; give another name, or overwrite=True (--overwrite) to replace it")
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _plain_attrs(ds: xr.Dataset) -> xr.Dataset:
+    """Write attributes that NetCDF has no type for, such as mappings and truth values, as JSON text."""
+    holders: list[Any] = [ds, *ds.variables.values()]
+    for holder in holders:
+        holder.attrs = {k: json.dumps(v, default=str) if isinstance(v, dict | bool | None) else v for k, v in holder.attrs.items()}
+    return ds
+
+
+@contextmanager
+def _in_place_of(paths: list[Path], overwrite: bool) -> Iterator[list[Path]]:
+    """Give new places to write to, which take the places of paths once all is written.
+
+    So what stands there stays whole if writing fails, and may be what is being read.
+    """
+    for path in paths:
+        _check_free(path, overwrite)
+    try:
+        paths[0].parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=paths[0].parent) as folder:
+            partial = [Path(folder) / path.name for path in paths]
+            yield partial
+            for path, new in zip(paths, partial, strict=True):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                new.replace(path)
+    except (OSError, RuntimeError) as err:  # netCDF4 raises RuntimeError for a full disk
+        if isinstance(err, WriteError):
+            raise
+        raise WriteError(f"{paths[0]} could not be written: {err}; check that its folder may be written to and the disk has space") from err
+
+
+def _check_free(path: Path, overwrite: bool) -> None:
+    if not path.exists():
+        return
+    if not overwrite:
+        raise WriteError(f"{path} exists; give another name, or overwrite=True (--overwrite) to replace it")
+    if path.is_dir() and any(path.iterdir()) and not any((path / name).is_file() for name in ZARR_METADATA):
+        raise WriteError(f"{path} is a folder but no Zarr store, so it is not replaced; give another name, or remove it yourself")
 
 
 def portable(ds: xr.Dataset) -> xr.Dataset:
     """Drop how the source was encoded, keep which coordinate holds the CRS; text as variable-length strings."""
-    mapping = {v: m for v in ds.data_vars if (m := ds[v].attrs.get("grid_mapping", ds[v].encoding.get("grid_mapping")))}
+    mapping = {v: m for v in ds.data_vars if {"y", "x"} <= set(ds[v].dims) and (m := grid_mapping_name(ds[v]))}
     clean = ds.drop_encoding()
     # fixed-length text has no Zarr 3 specification, and zarr warns of it
-    texts = {v: clean[v].astype(object) for v in clean.variables if clean[v].dtype.kind in "UT"}
+    texts = {v: clean[v].compute().astype(object) for v in clean.variables if clean[v].dtype.kind in "UT"}
     placed = {v: clean[v].assign_attrs(grid_mapping=m) for v, m in mapping.items()}
     return (
         clean.assign(placed)
@@ -139,8 +165,6 @@ def portable(ds: xr.Dataset) -> xr.Dataset:
 
 def _regular(ds: xr.Dataset) -> xr.Dataset:
     """Make dask chunks equal but for the last, as Zarr wants them."""
-    if not ds.chunks:
-        return ds
     unified = ds.unify_chunks()
     ragged = {d: max(c) for d, c in unified.chunks.items() if len(set(c[:-1])) > 1 or c[-1] > c[0]}
     return unified.chunk(ragged) if ragged else unified
@@ -188,70 +212,94 @@ def to_cog(obj: xr.Dataset | xr.DataArray, path: str | PathLike[str], *, overwri
     layers = [v for v in maps.data_vars if {"y", "x"} <= set(maps[v].dims)]
     if not layers:
         raise GridError(f"nothing to write: no variable has dims y and x among {', '.join(map(str, maps.data_vars)) or 'none'}")
+    if Path(path).suffix.lower() not in (".tif", ".tiff"):
+        raise WriteError(f"{path} has the suffix {Path(path).suffix!r}; end it in .tif")
+    ready = [_ready(maps[v], maps.attrs) for v in layers]
     files = _file_names(Path(path), [str(v) for v in layers])
-    for file in files:
-        _make_way(file, overwrite)
-    for file, variable in zip(files, layers, strict=True):
-        _write_cog(maps[variable], file, progress)
+    with _in_place_of(files, overwrite) as partial:
+        for file, layer in zip(partial, ready, strict=True):
+            _write_cog(layer, file, progress)
     return [str(file) for file in files]
 
 
 def _file_names(path: Path, variables: list[str]) -> list[Path]:
     """Name the first variable's file as asked, the others by what sets them apart: map.tif, map_flags.tif."""
     tails = [v.removeprefix(f"{variables[0]}_") for v in variables[1:]]
+    tails = tails if len(set(tails)) == len(tails) else variables[1:]
     return [path, *(path.with_name(f"{path.stem}_{tail}{path.suffix}") for tail in tails)]
+
+
+def _ready(layer: xr.DataArray, common: dict[Any, Any]) -> xr.DataArray:
+    """Check that a layer fits a GeoTIFF; north up, with the attributes of its Dataset too."""
+    import rioxarray  # noqa: F401  (registers .rio)
+
+    if extra := set(layer.dims) - {"time", "y", "x"}:
+        raise GridError(
+            f"{layer.name} has the dimension {', '.join(map(str, extra))}; a GeoTIFF has bands for time only: select one of it (isel)"
+        )
+    if layer.rio.crs is None:
+        raise GridError(f"{layer.name} has no CRS, which a GeoTIFF needs: ds.rio.write_crs('EPSG:32632') with your own code")
+    return _north_up(layer.transpose(..., "y", "x")).assign_attrs(common | layer.attrs)
+
+
+def _north_up(layer: xr.DataArray) -> xr.DataArray:
+    try:
+        dy, dx = pixel_size(layer)
+    except GridError as err:
+        raise GridError(f"{layer.name} cannot be placed on the map: {err}") from err
+    turned = {d: slice(None, None, -1) for d, wrong in (("y", dy > 0), ("x", dx < 0)) if wrong}
+    return layer.isel(turned)
 
 
 def _write_cog(layer: xr.DataArray, file: Path, progress: bool) -> None:
     from rasterio.errors import RasterioError
     from rasterio.shutil import copy
 
-    resampling = "average" if layer.dtype.kind == "f" else "nearest"
-    predictor = {"predictor": "YES"} if layer.dtype.kind == "f" else {}
+    is_measured = layer.dtype.kind == "f" or "scale_factor" in layer.attrs
+    options = {"overview_resampling": "average" if is_measured else "nearest", "predictor": "YES" if is_measured else "NO"}
+    plain = file.with_suffix(".plain.tif")
     try:
-        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-            plain = Path(folder) / "plain.tif"
-            _write_plain(layer, plain, progress)
-            copy(plain, file, driver="COG", compress="DEFLATE", overview_resampling=resampling, bigtiff="IF_SAFER", **predictor)
-    except (OSError, RasterioError) as err:
-        raise WriteError(f"{file} could not be written: {err}") from err
+        _write_plain(layer, plain, progress)
+        copy(plain, file, driver="COG", compress="DEFLATE", bigtiff="IF_SAFER", **options)
+    except RasterioError as err:
+        raise WriteError(f"{file.name} could not be written: {err}") from err
+    plain.unlink()
 
 
 def _write_plain(layer: xr.DataArray, file: Path, progress: bool) -> None:
-    """Write a tiled GeoTIFF block by block, with names, units and tags."""
+    """Write a tiled GeoTIFF block by block, with names, units, storage and tags."""
     import rasterio
-    import rioxarray  # noqa: F401  (registers .rio)
 
-    if layer.rio.crs is None:
-        raise GridError(f"{layer.name} has no CRS, which a GeoTIFF needs: ds.rio.write_crs('EPSG:32632') with your own code")
     names = _band_names(layer)
-    attrs = {k: v for k, v in layer.attrs.items() if isinstance(v, str | int | float) and k != "grid_mapping"}
-    plain = (
-        _north_up(layer).copy(deep=False).drop_vars([c for c in layer.coords if c not in ("y", "x", "spatial_ref", layer.rio.grid_mapping)])
-    )
+    keep = ("y", "x", "spatial_ref", layer.rio.grid_mapping)
+    plain = layer.copy(deep=False).drop_vars([c for c in layer.coords if c not in keep])
     plain.attrs, plain.encoding = {}, {}
-    if plain.dtype.kind == "f":
-        plain = plain.rio.write_nodata(np.nan)
+    nodata = layer.attrs.get("_FillValue", np.nan if layer.dtype.kind == "f" else None)
+    if nodata is not None:
+        plain = plain.rio.write_nodata(nodata)
     lock = threading.Lock() if plain.chunks is not None else None
     with progress_bar(progress):
         plain.rio.to_raster(file, tiled=True, lock=lock, compress="NONE", bigtiff="IF_SAFER")
     with rasterio.open(file, "r+") as dst:
         dst.descriptions = names
-        dst.units = [str(attrs.get("units", ""))] * len(names)
-        dst.update_tags(**{k: str(v) for k, v in attrs.items()})
-        if len(names) == 1 and "time" in layer.coords and layer["time"].size == 1:
-            dst.update_tags(datetime=str(np.atleast_1d(layer["time"].values)[0]))
+        dst.units = [str(layer.attrs.get("units", ""))] * len(names)
+        if "scale_factor" in layer.attrs:
+            dst.scales = [float(layer.attrs["scale_factor"])] * len(names)
+            dst.offsets = [float(layer.attrs.get("add_offset", 0))] * len(names)
+        dst.update_tags(**_tags(layer))
+
+
+def _tags(layer: xr.DataArray) -> dict[str, str]:
+    """Give attributes as text, lists of numbers with spaces between; and the date if there is one."""
+    attrs = {k: v for k, v in layer.attrs.items() if k not in (*STORAGE_ATTRS, "grid_mapping")}
+    tags = {str(k): " ".join(map(str, v.tolist())) if isinstance(v, np.ndarray) and v.ndim else str(v) for k, v in attrs.items()}
+    if "time" in layer.coords and layer["time"].size == 1 and layer["time"].notnull().all():
+        tags["datetime"] = str(np.atleast_1d(layer["time"].values)[0])
+    return tags
 
 
 def _band_names(layer: xr.DataArray) -> list[str]:
-    if "time" not in layer.dims:
+    if layer.sizes.get("time", 1) == 1:
         return [str(layer.name)]
     dates = [str(t)[:19] for t in layer["time"].values] if "time" in layer.coords else [str(i + 1) for i in range(layer.sizes["time"])]
-    return [str(layer.name)] if len(dates) == 1 else [f"{layer.name} {date}" for date in dates]
-
-
-def _north_up(layer: xr.DataArray) -> xr.DataArray:
-    try:
-        return layer.isel(y=slice(None, None, -1)) if pixel_size(layer)[0] > 0 else layer
-    except GridError as err:
-        raise GridError(f"{layer.name} cannot be placed on the map: {err}") from err
+    return [f"{layer.name} {date}" for date in dates]

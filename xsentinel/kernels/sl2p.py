@@ -161,8 +161,9 @@ def _check_domain(x, n_bands, domain, scratch, flag):
     _cells(x, domain, half, n_bands, second_code, span)
     for p in range(BLOCK):
         outside = (span[0, p] < ONE) | (span[1, p] > ELEVEN)
-        # NaN fails both comparisons, so its codes are not looked up
-        on = (span[0, p] >= TWO) & (span[1, p] < ELEVEN)
+        # the span passes over NaN, a code does not: what is NaN must not become an index
+        known = (first_code[p] == first_code[p]) & (second_code[p] == second_code[p])
+        on = (span[0, p] >= TWO) & (span[1, p] < ELEVEN) & known
         first_code[p] = first_code[p] if on else np.float32(0)
         second_code[p] = second_code[p] if on else np.float32(0)
         flag[p] = (RANGE_BIT if outside else ZERO) | (ZERO if on else GRID_BIT)
