@@ -53,7 +53,9 @@ def tile(layout: Layout) -> xr.Dataset:
         values = np.tile(counts, repeats)[: layout.side, : layout.side] + jitter
         cube[band] = ("time", "y", "x"), values[None], sample[band].attrs
     steps = 20.0 * np.arange(layout.side)
-    cube = cube.assign_coords(time=sample.time, y=5_300_010 - steps, x=400_010 + steps, platform="S2A", **ANGLES)
+    cube = cube.assign_coords(
+        time=sample.time, y=5_300_010 - steps, x=400_010 + steps, platform="S2A", **{a: ("time", [v]) for a, v in ANGLES.items()}
+    )
     return cube.rio.write_crs("EPSG:32632")
 
 

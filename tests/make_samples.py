@@ -27,7 +27,7 @@ def zurich(data: Path) -> xr.Dataset:
     """Crop 4 km by 5 km, ten bands at 10 m; angles nominal."""
     scene = xs.open(next((data / "lai_scenes" / "zurich").glob("*.tif")), mask_and_scale=False, chunks=None)
     crop = scene.isel(y=slice(368, 768), x=slice(0, 500))
-    angles = {name: ((), np.float32(v), {"source": NOMINAL}) for name, v in (("sza", 27), ("vza", 5), ("raa", 100))}
+    angles = {name: ("time", np.array([v], np.float32), {"source": NOMINAL}) for name, v in (("sza", 27), ("vza", 5), ("raa", 100))}
     source = "Sentinel-2A L2A 2019-05-30 T32TMT, bands resampled to 10 m; from eodal 0.2.1"
     return crop.assign_coords(angles).assign_attrs(title="Zurich", source=source, attribution=ATTRIBUTION)
 

@@ -32,7 +32,7 @@ def test_zurich() -> None:
     assert cube.chunks == {}
     assert str(cube.time.values[0])[:10] == "2019-05-30"
     assert set(np.atleast_1d(cube.platform.values)) == {"S2A"}
-    assert (float(cube.sza), float(cube.vza), float(cube.raa)) == (27, 5, 100)
+    assert (cube.sza.item(), cube.vza.item(), cube.raa.item()) == (27, 5, 100)
     assert "nominal" in cube.sza.source
     assert cube.rio.crs.to_epsg() == 32632
     assert cube.rio.resolution() == (10, -10)

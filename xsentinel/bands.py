@@ -150,10 +150,10 @@ def scene_class_values(meanings: tuple[str | int, ...] | list[str | int]) -> tup
     by_meaning = {c.meaning: c.value for c in SCENE_CLASSES}
     codes = []
     for meaning in meanings:
-        code = by_meaning.get(meaning) if isinstance(meaning, str) else int(meaning)
-        if code is None or not 0 <= code < len(SCENE_CLASSES):
+        code = by_meaning.get(meaning) if isinstance(meaning, str) else meaning
+        if code is None or code not in by_meaning.values():
             raise BandError(f"{meaning!r} is not a scene class; the classes are {', '.join(by_meaning)} (0–11)")
-        codes.append(code)
+        codes.append(int(code))
     return tuple(codes)
 
 

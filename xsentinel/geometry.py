@@ -115,7 +115,9 @@ def resolve_angles(ds: xr.Dataset, given: Mapping[str, object] | None = None) ->
     unknown = set(given or ()) - set(NEEDED)
     if unknown:
         raise GeometryError(f"angles has {', '.join(sorted(map(str, unknown)))}; it takes sza, vza and raa, in degrees")
-    angles = {name: _small(a) for name, a in find_angles(ds).items()} | {name: _as_angle(ds, name, value) for name, value in (given or {}).items()}
+    angles = {name: _small(a) for name, a in find_angles(ds).items()} | {
+        name: _as_angle(ds, name, value) for name, value in (given or {}).items()
+    }
     missing = [f"{name} ({ANGLES[name].long_name})" for name in NEEDED if name not in angles]
     if missing:
         raise GeometryError(f"the dataset has no {', '.join(missing)}; there is no sensible default: {HOW_TO_GIVE}")
