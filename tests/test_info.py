@@ -25,7 +25,7 @@ def test_zurich_sample_in_full() -> None:
         "grid": "400 y × 500 x, pixels of 10 m",
         "crs": "EPSG:32632",
         "bounds": "472480, 5249810, 477480, 5253810",
-        "platforms": "S2A, by attribute platform",
+        "platforms": "S2A, by file name",
         "angles": "sza 27.0°, vza 5.0°, raa 100.0° (nominal: the source has no angles)",
         "stored": "float32",
         "chunks": "none: in memory",
