@@ -74,11 +74,49 @@ def qvidja(folder: Path) -> None:
         print(line)
 
 
+FILLINGS: dict[str, dict[str, object]] = {
+    "linear": {},
+    "nearest": {},
+    "cressman": {},
+    "cressman, own weights": {"weights": "cressman", "radius": 20.0},
+    "whittaker, lambda 100": {"lmbda": 100.0},
+    "whittaker, lambda 1e4": {"lmbda": 1e4},
+}
+
+
+def hidden_dates(cube: xr.Dataset, name: str) -> None:
+    """Hide a tenth of the clear observations, date by date in tiles of 8 × 8 pixels, and find them again."""
+    bands = [b for b in cube.data_vars if b != "SCL"]
+    clear = cube.s2.mask_clouds()[bands]
+    tiles = [-(-n // 8) for n in clear[bands[0]].shape[1:]]
+    draw = np.random.default_rng(0).uniform(size=(cube.sizes["time"], *tiles)) < 0.1
+    hide = draw.repeat(8, 1).repeat(8, 2)[:, : cube.sizes["y"], : cube.sizes["x"]]
+    seen, truth = clear.where(~hide), clear.where(hide)
+    print(f"{name}: {int(truth[bands[0]].notnull().sum())} hidden observations; RMSE (median absolute error) of reflectance · 10³")
+    print(f"  {'':<24}" + "".join(f"{b:>14}" for b in bands))
+    for title, options in FILLINGS.items():
+        found = seen.s2.fill_gaps(title.split(",")[0], extrapolate="nearest", layers=False, **options)
+        print(f"  {title:<24}" + "".join(_errors(found[b] - truth[b]) for b in bands))
+    print(f"  {'mean of all dates':<24}" + "".join(_errors(seen[b].mean("time") - truth[b]) for b in bands))
+
+
+def _errors(d: xr.DataArray) -> str:
+    rmse, middle = 1e3 * float(np.sqrt((d**2).mean())), 1e3 * float(abs(d).median())
+    return f"{f'{rmse:.0f} ({middle:.1f})':>14}"
+
+
+def gap_filling(data: Path) -> None:
+    """Print the errors of each method on each band of the real cubes."""
+    hidden_dates(xs.open(data / "cubes" / "worldcereal" / "00002806639B424A", resolution=20, chunks=None), "WorldCereal, Belgium")
+    hidden_dates(xs.open(data / "cubes" / "romania", resolution=20, chunks=None), "Romania, forest")
+
+
 def main() -> None:
     """Print all that the data at hand allow."""
     data = Path(os.environ["XSENTINEL_DATA"])
     cases(data.parent / "sl2p")
     qvidja(data / "cubes" / "qvidja")
+    gap_filling(data)
 
 
 if __name__ == "__main__":

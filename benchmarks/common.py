@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
 import numpy as np
 import xarray as xr
@@ -38,6 +39,27 @@ TILE = Layout(5490, 1024)
 
 SMALL = Layout(500, 256)
 """What a test run goes through, to keep the benchmarks alive."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Size of the time series that a benchmark works on."""
+
+    pixels: int
+    """Of one band."""
+    some_pixels: int
+    """What middling peers get."""
+    few_pixels: int
+    """What slow peers get; a power of two."""
+    n_bands: int
+    n_times: ClassVar[int] = 73
+
+
+SERIES = Series(1024 * 1024, 1 << 17, 1 << 13, 10)
+"""A year every five days, ten bands."""
+
+SMALL_SERIES = Series(2048, 1024, 64, 2)
+"""What a test run goes through."""
 
 
 @cache

@@ -30,13 +30,16 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             continue
         terminalreporter.write_line(f"\n{group}")
         for bench in benches:
-            terminalreporter.write_line(_line(bench, ours.stats.median))
+            terminalreporter.write_line(_line(bench, ours))
 
 
-def _line(bench: Any, ours: float) -> str:
+def _line(bench: Any, best: Any) -> str:
+    """Write seconds, rate, and the time beside ours: for the same number of pixels or values."""
     seconds, info = bench.stats.median, bench.extra_info
-    rate = f"{info['pixels'] / seconds / 1e6:9.1f} Mpx/s" if "pixels" in info else " " * 15
+    unit = next((u for u in ("pixels", "values") if u in info), None)
+    rate = f"{info[unit] / seconds / 1e6:9.1f} M{unit}/s" if unit else " " * 15
+    ours = best.stats.median * (info[unit] / best.extra_info[unit] if unit else 1)
     beside = {"peer": f"{seconds / ours:8.1f} × ours", "limit": f"{100 * seconds / ours:7.0f} % of the limit reached"}
-    rest = ", ".join(f"{k} {v}" for k, v in info.items() if k not in ("role", "pixels", "what"))
+    rest = ", ".join(f"{k} {v}" for k, v in info.items() if k not in ("role", "pixels", "values", "what"))
     text = f"  {info.get('what', bench.name):<44}{seconds:9.3f} s {rate} {beside.get(info.get('role'), f'{seconds / ours:8.2f} × ours')}"
     return text + (f"  ({rest})" if rest else "")

@@ -215,3 +215,25 @@ def test_demo(tmp_path: Path) -> None:
     assert zurich[5] == f"{float(inside.median()):.2f}"
     xr.testing.assert_equal(maps.lai.drop_vars("platform"), xs.sample("zurich").s2.lai().lai.drop_vars("platform"))
     assert "Try next:" in printed
+
+
+def test_composite_and_fill_gaps_from_the_shell(tmp_path: Path) -> None:
+    source = tmp_path / "cube.zarr"
+    xs.sample("romania", chunks="auto").isel(time=slice(0, 20)).s2.to_zarr(source)
+    done = CliRunner().invoke(
+        main, ["composite", str(source), str(tmp_path / "m.zarr"), "--dilate", "20", "--memory", "1", "--explain", "--no-progress"]
+    )
+    assert done.exit_code == 0, done.output
+    assert "blocks of 20 dates" in done.output
+    expected = xs.sample("romania").isel(time=slice(0, 20)).s2.mask_clouds(dilate=20).s2.composite("MS")
+    np.testing.assert_array_equal(xs.open(tmp_path / "m.zarr").B04, expected.B04)
+    done = CliRunner().invoke(
+        main, ["fill-gaps", str(source), str(tmp_path / "f.zarr"), "--freq", "10D", "--extrapolate", "--max-gap", "60", "--no-progress"]
+    )
+    assert done.exit_code == 0, done.output
+    masked = xs.sample("romania").isel(time=slice(0, 20)).s2.mask_clouds()
+    expected = masked.s2.fill_gaps("linear", freq="10D", extrapolate="nearest", max_gap=60)
+    np.testing.assert_array_equal(xs.open(tmp_path / "f.zarr").B04, expected.B04)
+    done = CliRunner().invoke(main, ["composite", str(source), str(tmp_path / "x.zarr"), "--freq", "fortnight"])
+    assert done.exit_code == 2
+    assert "which pandas does not know" in done.output

@@ -22,6 +22,7 @@ from xsentinel.errors import (
 )
 from xsentinel.io.open import open  # noqa: A004  (xsentinel.open reads as xarray.open_dataset does)
 from xsentinel.io.samples import sample
+from xsentinel.statistics import Statistics
 from xsentinel.version import __version__
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "GeometryError",
     "GridError",
     "ReadError",
+    "Statistics",
     "TimeError",
     "UnitsError",
     "WriteError",

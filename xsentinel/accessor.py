@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import xarray as xr
 
@@ -14,7 +14,14 @@ from xsentinel.bands import CLOUDY_CLASSES
 from xsentinel.io import write as write_
 from xsentinel.products import biophysical as biophysical_
 from xsentinel.products import clouds as clouds_
+from xsentinel.products import composite as composite_
+from xsentinel.products import gapfill as gapfill_
+from xsentinel.products import indices as indices_
+from xsentinel.products import normalise as normalise_
 from xsentinel.products.biophysical import DomainRule
+from xsentinel.products.clouds import Classes, Dilation, Mask, Shape
+from xsentinel.products.normalise import Method as StatisticsMethod
+from xsentinel.statistics import Statistics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,8 +90,97 @@ class S2Dataset:
         return info_.info(self._ds)
 
     @borrow(clouds_.mask_clouds)
-    def mask_clouds(self, *, classes: Sequence[str | int] = CLOUDY_CLASSES) -> xr.Dataset:
-        return clouds_.mask_clouds(self._ds, classes=classes)
+    def mask_clouds(
+        self,
+        *,
+        classes: Classes = CLOUDY_CLASSES,
+        dilate: Dilation = 0,
+        erode: float = 0,
+        shape: Shape = "disk",
+        mask: Mask = None,
+        probability: float | None = None,
+    ) -> xr.Dataset:
+        return clouds_.mask_clouds(self._ds, classes=classes, dilate=dilate, erode=erode, shape=shape, mask=mask, probability=probability)
+
+    @borrow(clouds_.clear_share)
+    def clear_share(
+        self,
+        *,
+        classes: Classes = CLOUDY_CLASSES,
+        dilate: Dilation = 0,
+        erode: float = 0,
+        shape: Shape = "disk",
+        mask: Mask = None,
+        probability: float | None = None,
+    ) -> xr.DataArray:
+        return clouds_.clear_share(self._ds, classes=classes, dilate=dilate, erode=erode, shape=shape, mask=mask, probability=probability)
+
+    @borrow(clouds_.drop_cloudy)
+    def drop_cloudy(
+        self,
+        *,
+        max: float = 0.5,  # noqa: A002  (drop_cloudy(max=0.5) reads as it is meant)
+        classes: Classes = CLOUDY_CLASSES,
+        dilate: Dilation = 0,
+        erode: float = 0,
+        shape: Shape = "disk",
+        mask: Mask = None,
+        probability: float | None = None,
+    ) -> xr.Dataset:
+        return clouds_.drop_cloudy(
+            self._ds, max=max, classes=classes, dilate=dilate, erode=erode, shape=shape, mask=mask, probability=probability
+        )
+
+    @borrow(indices_.index)
+    def index(self, *names: str, **constants: float) -> xr.Dataset:
+        return indices_.index(self._ds, *names, **constants)
+
+    @borrow(normalise_.statistics)
+    def statistics(self, *, lower: float = 2, upper: float = 98, method: StatisticsMethod = "percentile") -> Statistics:
+        return normalise_.statistics(self._ds, lower=lower, upper=upper, method=method)
+
+    @borrow(normalise_.normalise)
+    def normalise(
+        self,
+        stats: Statistics | None = None,
+        *,
+        lower: float = 2,
+        upper: float = 98,
+        method: StatisticsMethod = "percentile",
+        clip: bool | None = None,
+    ) -> xr.Dataset:
+        return normalise_.normalise(self._ds, stats, lower=lower, upper=upper, method=method, clip=clip)
+
+    @borrow(composite_.composite)
+    def composite(
+        self,
+        freq: str | Sequence[object] = "MS",
+        *,
+        method: Literal["median", "mean", "geomedian", "medoid", "max", "best"] = "median",
+        score: str | xr.DataArray | None = None,
+        memory_limit: int | None = None,
+        explain: bool = False,
+    ) -> xr.Dataset:
+        return composite_.composite(self._ds, freq, method=method, score=score, memory_limit=memory_limit, explain=explain)
+
+    @borrow(gapfill_.fill_gaps)
+    def fill_gaps(
+        self,
+        method: Literal["linear", "nearest", "cressman", "whittaker", "savgol"] = "linear",
+        *,
+        freq: str | None = None,
+        times: Sequence[object] | None = None,
+        max_gap: float | None = None,
+        extrapolate: Literal[False, "nearest"] = False,
+        layers: bool = True,
+        memory_limit: int | None = None,
+        explain: bool = False,
+        **options: Any,
+    ) -> xr.Dataset:
+        return gapfill_.fill_gaps(
+            self._ds, method, freq=freq, times=times, max_gap=max_gap, extrapolate=extrapolate, layers=layers,
+            memory_limit=memory_limit, explain=explain, **options,
+        )  # fmt: skip
 
     @borrow(biophysical_.lai)
     def lai(

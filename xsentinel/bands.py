@@ -22,6 +22,8 @@ class Band:
     """What it sees, for CF attributes."""
     aliases: tuple[str, ...] = ()
     """Other names, lower case, understood on the way in and never written."""
+    spyndex: str = ""
+    """Name in the formulas of the spyndex library, '' if none."""
 
     @property
     def is_radar(self) -> bool:
@@ -34,21 +36,21 @@ class Band:
 BANDS = {
     b.name: b
     for b in (
-        Band("B01", 442.7, 60, "coastal aerosol", ("coastal", "coastal_aerosol", "aerosol")),
-        Band("B02", 492.7, 10, "blue", ("blue",)),
-        Band("B03", 559.8, 10, "green", ("green",)),
-        Band("B04", 664.6, 10, "red", ("red",)),
-        Band("B05", 704.1, 20, "red edge 1", ("rededge1", "rededge_1", "red_edge_1", "rededge071", "re1")),
-        Band("B06", 740.5, 20, "red edge 2", ("rededge2", "rededge_2", "red_edge_2", "rededge075", "re2")),
-        Band("B07", 782.8, 20, "red edge 3", ("rededge3", "rededge_3", "red_edge_3", "rededge078", "re3")),
-        Band("B08", 832.8, 10, "near infrared", ("nir", "nir_1")),
-        Band("B8A", 864.7, 20, "narrow near infrared", ("nir08", "nir_2", "narrow_nir", "b08a")),
-        Band("B09", 945.1, 60, "water vapour", ("nir09", "water_vapor", "water_vapour")),
+        Band("B01", 442.7, 60, "coastal aerosol", ("coastal", "coastal_aerosol", "aerosol"), "A"),
+        Band("B02", 492.7, 10, "blue", ("blue",), "B"),
+        Band("B03", 559.8, 10, "green", ("green",), "G"),
+        Band("B04", 664.6, 10, "red", ("red",), "R"),
+        Band("B05", 704.1, 20, "red edge 1", ("rededge1", "rededge_1", "red_edge_1", "rededge071", "re1"), "RE1"),
+        Band("B06", 740.5, 20, "red edge 2", ("rededge2", "rededge_2", "red_edge_2", "rededge075", "re2"), "RE2"),
+        Band("B07", 782.8, 20, "red edge 3", ("rededge3", "rededge_3", "red_edge_3", "rededge078", "re3"), "RE3"),
+        Band("B08", 832.8, 10, "near infrared", ("nir", "nir_1"), "N"),
+        Band("B8A", 864.7, 20, "narrow near infrared", ("nir08", "nir_2", "narrow_nir", "b08a"), "N2"),
+        Band("B09", 945.1, 60, "water vapour", ("nir09", "water_vapor", "water_vapour"), "WV"),
         Band("B10", 1373.5, 60, "cirrus", ("cirrus",)),
-        Band("B11", 1613.7, 20, "shortwave infrared 1", ("swir16", "swir_1", "swir1")),
-        Band("B12", 2202.4, 20, "shortwave infrared 2", ("swir22", "swir_2", "swir2")),
-        Band("VV", 0, 10, "backscatter, vertical transmit, vertical receive"),
-        Band("VH", 0, 10, "backscatter, vertical transmit, horizontal receive"),
+        Band("B11", 1613.7, 20, "shortwave infrared 1", ("swir16", "swir_1", "swir1"), "S1"),
+        Band("B12", 2202.4, 20, "shortwave infrared 2", ("swir22", "swir_2", "swir2"), "S2"),
+        Band("VV", 0, 10, "backscatter, vertical transmit, vertical receive", spyndex="VV"),
+        Band("VH", 0, 10, "backscatter, vertical transmit, horizontal receive", spyndex="VH"),
     )
 }
 

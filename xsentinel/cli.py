@@ -17,6 +17,10 @@ INPUTS = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, t
 OUTPUT = click.argument("output", type=click.Path(path_type=Path))
 RESOLUTION = click.option("--resolution", type=float, help="Pixel size in metres to bring all bands to; needed where they differ.")
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace what stands at OUTPUT.")
+DILATE = click.option("--dilate", type=float, default=0.0, show_default=True, help="Metres by which to widen what is masked.")
+MEMORY = click.option("--memory", type=float, help="Gigabytes that the blocks in work may come near; half of the machine's by default.")
+EXPLAIN = click.option("--explain", is_flag=True, help="Print the plan of blocks first.")
+KEEP_CLOUDS = click.option("--keep-clouds", is_flag=True, help="Do not mask by SCL first.")
 PROGRESS = click.option("--progress/--no-progress", default=True, show_default=True, help="Show a progress bar.")
 
 LAI_EXAMPLES = """\b
@@ -87,25 +91,98 @@ def info(inputs: tuple[Path, ...], resolution: float | None, html: bool) -> None
 @click.option(
     "--class", "classes", multiple=True, help="Scene class to mask, by name or code (0–11), instead of the usual six; may be repeated."
 )
+@DILATE
+@click.option("--probability", type=float, help="Mask also where the cloud probability (CLD) is at least so many per cent.")
 @OVERWRITE
 @PROGRESS
 @errors_to_usage
-def mask(
-    inputs: tuple[Path, ...],
-    output: Path,
-    resolution: float | None,
-    classes: tuple[str, ...],
-    overwrite: bool,
-    progress: bool,
-) -> None:
+def mask(inputs: tuple[Path, ...], output: Path, resolution: float | None, classes: tuple[str, ...], **options: Any) -> None:
     """Write INPUT to OUTPUT without clouds.
 
     Pixels that the scene classes (SCL) call no data, saturated, cloud shadow, cloud or thin cirrus become
     no data. OUTPUT holds float32 reflectance.
     """
     chosen = {"classes": [int(c) if c.isdigit() else c for c in classes]} if classes else {}
-    cube = xs.open(list(inputs), resolution=resolution).s2.mask_clouds(**chosen)
-    _report(write(cube, output, overwrite=overwrite, progress=progress))
+    cube = xs.open(list(inputs), resolution=resolution)
+    masked = cube.s2.mask_clouds(dilate=options["dilate"], probability=options["probability"], **chosen)
+    _report(write(masked, output, overwrite=options["overwrite"], progress=options["progress"]))
+
+
+@main.command()
+@INPUTS
+@OUTPUT
+@RESOLUTION
+@click.option("--freq", default="MS", show_default=True, help="Periods: MS months, QS-DEC seasons, 10D ten days, YS years.")
+@click.option(
+    "--method",
+    type=click.Choice(["median", "mean", "geomedian", "medoid", "max", "best"]),
+    default="median",
+    show_default=True,
+    help="max takes the greenest date, best the one far from clouds and haze.",
+)
+@DILATE
+@KEEP_CLOUDS
+@MEMORY
+@EXPLAIN
+@OVERWRITE
+@PROGRESS
+@errors_to_usage
+def composite(inputs: tuple[Path, ...], output: Path, resolution: float | None, freq: str, method: Any, **options: Any) -> None:
+    """Reduce the dates of each month, or other period, of INPUT to one cloud-free image.
+
+    Clouds are masked by SCL first. OUTPUT holds the bands, n_obs (the observations of each pixel) and the
+    method's extras.
+    """
+    cube = _clear(inputs, resolution, options)
+    out = cube.s2.composite(freq, method=method, memory_limit=_bytes(options["memory"]), explain=options["explain"])
+    _report(write(out, output, overwrite=options["overwrite"], progress=options["progress"]))
+
+
+@main.command("fill-gaps")
+@INPUTS
+@OUTPUT
+@RESOLUTION
+@click.option(
+    "--method",
+    type=click.Choice(["linear", "nearest", "cressman", "whittaker", "savgol"]),
+    default="linear",
+    show_default=True,
+)
+@click.option("--freq", help="Regular dates, such as 5D; the cube's own if not given.")
+@click.option("--max-gap", type=float, help="Days between two observations beyond which the gap stays.")
+@click.option("--extrapolate", is_flag=True, help="Hold the first and the last observation beyond them.")
+@DILATE
+@KEEP_CLOUDS
+@MEMORY
+@EXPLAIN
+@OVERWRITE
+@PROGRESS
+@errors_to_usage
+def fill_gaps(inputs: tuple[Path, ...], output: Path, resolution: float | None, method: Any, freq: str | None, **options: Any) -> None:
+    """Fill the gaps of INPUT in time, at its own or at regular dates.
+
+    Clouds are masked by SCL first. OUTPUT holds the bands, what was filled, and the days to the nearest
+    observation.
+    """
+    cube = _clear(inputs, resolution, options)
+    out = cube.s2.fill_gaps(
+        method,
+        freq=freq,
+        max_gap=options["max_gap"],
+        extrapolate="nearest" if options["extrapolate"] else False,
+        memory_limit=_bytes(options["memory"]),
+        explain=options["explain"],
+    )
+    _report(write(out, output, overwrite=options["overwrite"], progress=options["progress"]))
+
+
+def _clear(inputs: tuple[Path, ...], resolution: float | None, options: dict[str, Any]) -> Any:
+    cube = xs.open(list(inputs), resolution=resolution)
+    return cube if options["keep_clouds"] else cube.s2.mask_clouds(dilate=options["dilate"])
+
+
+def _bytes(gigabytes: float | None) -> int | None:
+    return None if gigabytes is None else int(gigabytes * 1e9)
 
 
 @main.command(epilog=LAI_EXAMPLES)

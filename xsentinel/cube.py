@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from xsentinel.bands import BANDS, MAX_REFLECTANCE, band_name
@@ -104,6 +105,23 @@ def check_dims(bands: list[xr.DataArray]) -> None:
     check_times(first)
 
 
+def parse_dates(dates: Iterable[object]) -> pd.DatetimeIndex:
+    """Read dates in any form that pandas knows, each by itself.
+
+    Raises
+    ------
+    TimeError
+        If one cannot be read.
+    """
+    read = []
+    for date in dates:
+        try:
+            read.append(pd.Timestamp(date))  # type: ignore[arg-type]
+        except (ValueError, TypeError) as err:
+            raise TimeError(f"{date!r} is no date; write it as 2019-05-30 or 2019-05-30T10:30") from err
+    return pd.DatetimeIndex(read)
+
+
 def _shape(band: xr.DataArray) -> str:
     return "(" + ", ".join(f"{d}: {n}" for d, n in zip(band.dims, band.shape, strict=True)) + ")"
 
@@ -196,6 +214,31 @@ def pixel_size(obj: xr.DataArray | xr.Dataset) -> tuple[float, float]:
         If a coordinate is missing, shorter than two, or not regular.
     """
     return _step(obj, "y"), _step(obj, "x")
+
+
+def pixel_m(ds: xr.Dataset, purpose: str) -> float:
+    """Give the size of a pixel in metres.
+
+    Raises
+    ------
+    GridError
+        If the CRS is not known or not in metres, or pixels are not square.
+    """
+    import rioxarray  # noqa: F401  (registers .rio)
+
+    crs = ds.rio.crs
+    if crs is None:
+        raise GridError(f"{purpose} are in metres, and the CRS is unknown; ds.rio.write_crs('EPSG:...') tells it")
+    unit = "degrees" if crs.is_geographic else crs.linear_units
+    if unit not in ("metre", "meter", "m"):
+        raise GridError(
+            f"{purpose} are in metres, and the CRS {crs.to_string():.40} is in {unit}; "
+            f"bring the cube to one in metres, such as ds.rio.reproject(ds.rio.estimate_utm_crs())"
+        )
+    dy, dx = (abs(step) for step in pixel_size(ds))
+    if not np.isclose(dy, dx, rtol=1e-3):
+        raise GridError(f"{purpose} need square pixels, and these are {dy:g} m × {dx:g} m (y, x); reproject to square ones")
+    return dx
 
 
 def _step(obj: xr.DataArray | xr.Dataset, dim: str) -> float:

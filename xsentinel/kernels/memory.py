@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-from numba import extending, types
+from xsentinel.kernels.compiled import Intrinsic
 
 LANES = 16
 """float32 values in a cache line."""
@@ -24,6 +23,8 @@ def _data(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -
 
 def _fetch(typing: Any, array: Any, index: Any) -> Any:
     """Ask for the cache line of ``array[index]`` (1-D), without waiting; out of bounds is harmless."""
+    from llvmlite import ir
+    from numba import types
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address = _data(context, builder, signature.args[0], *arguments)
@@ -39,6 +40,8 @@ def _fetch(typing: Any, array: Any, index: Any) -> Any:
 
 def _stream(typing: Any, target: Any, source: Any, index: Any) -> Any:
     """Copy 16 float32 from ``source[index:]`` to ``target[index:]`` (64-byte aligned), past the caches."""
+    from llvmlite import ir
+    from numba import types
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes = ir.VectorType(ir.FloatType(), LANES).as_pointer()
@@ -56,6 +59,7 @@ def _stream(typing: Any, target: Any, source: Any, index: Any) -> Any:
 
 def _settle(typing: Any) -> Any:
     """Make streamed values visible to other threads."""
+    from numba import types
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.fence("seq_cst")
@@ -64,6 +68,6 @@ def _settle(typing: Any) -> Any:
     return types.void(), generate
 
 
-fetch: Any = extending.intrinsic(_fetch)
-stream: Any = extending.intrinsic(_stream)
-settle: Any = extending.intrinsic(_settle)
+fetch: Any = Intrinsic(_fetch)
+stream: Any = Intrinsic(_stream)
+settle: Any = Intrinsic(_settle)

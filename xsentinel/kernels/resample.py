@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from xsentinel.kernels.compiled import compiled
 
-@numba.njit(nogil=True, error_model="numpy")
+
+@compiled
 def _mean(values, factor, out):
     layers, height, width = values.shape
     for i in range(layers):

@@ -1,15 +1,17 @@
-"""Stored integers to physical values, in one pass."""
+"""Stored integers to physical values, and these to the range of a model, in one pass."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from xsentinel.kernels.compiled import contracted
+from xsentinel.kernels.threads import over_pixels
 
-@numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})
+
+@contracted
 def _decode(values, scale, offset, nodata, out):
     for p in range(values.size):
         value = np.float32(values[p])
@@ -31,4 +33,52 @@ def decode(values: npt.NDArray[Any], scale: float, offset: float, nodata: float)
     flat = np.ascontiguousarray(values).reshape(-1)
     out = np.empty(flat.shape, np.float32)
     _decode(flat, np.float32(scale), np.float32(offset), np.float32(nodata), out)
+    return out.reshape(values.shape)
+
+
+@contracted
+def _standardise(values, encoding, shift, width, limits, out, start, stop):
+    scale, offset, nodata = encoding
+    low, high = limits
+    source, target = values[start:stop], out[start:stop]
+    for p in range(target.size):
+        stored = np.float32(source[p])
+        value = np.float32(np.nan) if stored == nodata else stored * scale + offset
+        value = (value - shift) / width
+        value = low if value < low else value
+        target[p] = high if value > high else value
+
+
+def standardise(
+    values: npt.NDArray[Any],
+    encoding: tuple[float, float, float],
+    shift: float,
+    width: float,
+    *,
+    clip: bool = False,
+    n_threads: int = 1,
+) -> npt.NDArray[np.float32]:
+    """Give (value - shift) / width as float32, of value = stored · scale + offset as `decode` gives it.
+
+    Parameters
+    ----------
+    values : array, integers of up to 16 bits or floats
+    encoding : (scale, offset, nodata)
+        As in `decode`.
+    shift, width : float
+        In the unit of the values; the width is not 0.
+    clip : bool
+        Bring what lies below 0 to 0 and above 1 to 1; NaN stays NaN.
+    n_threads : int
+
+    Examples
+    --------
+    >>> standardise(np.array([0, 1000, 3000, 9000], np.uint16), (1e-4, 0, 0), 0.1, 0.4, clip=True).round(4)
+    array([nan, 0. , 0.5, 1. ], dtype=float32)
+    """
+    flat = np.ascontiguousarray(values).reshape(-1)
+    out = np.empty(flat.shape, np.float32)
+    ends = (0.0, 1.0) if clip else (-np.inf, np.inf)
+    numbers = tuple(np.float32(v) for v in encoding), np.float32(shift), np.float32(width), tuple(np.float32(v) for v in ends)
+    over_pixels(lambda start, stop: _standardise(flat, *numbers, out, start, stop), flat.size, n_threads)
     return out.reshape(values.shape)

@@ -7,12 +7,12 @@ that a pixel's value does not depend on where a chunk or a thread range begins: 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from xsentinel.kernels.compiled import contracted, inlined
 from xsentinel.kernels.memory import fetch
 
 Float32 = npt.NDArray[np.float32]
@@ -57,8 +57,8 @@ P0, P1, P2, P3, P4, P5 = (
 Q1, Q2, Q3 = (np.float32(v) for v in (0.46275603682002603, 0.023865371179090888, 2.3164098944537784e-04))
 ONE, TWO, NINE, ELEVEN = (np.float32(v) for v in (1, 2, 9, 11))
 
-_jit = numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})
-_inline = numba.njit(nogil=True, error_model="numpy", fastmath={"contract"}, inline="always")
+_jit: Any = contracted  # Any: the functions below carry no types, products call them
+_inline: Any = inlined
 
 
 class Network(NamedTuple):
