@@ -130,7 +130,8 @@ def composite(
     -------
     xarray.Dataset
         The bands, float32, a date a period (its start), NaN where a period has no data; ``n_obs`` (uint16),
-        the dates with data in all bands; and the method's extras. Coordinate ``period_end``.
+        the dates with data in all bands, for "median" and "mean" in the band that has the fewest; and the
+        method's extras. Coordinate ``period_end``.
 
     Raises
     ------
@@ -166,7 +167,7 @@ def composite(
 
 
 def _reduce(arrays: list[xr.DataArray], names: list[str], how: Method, groups: Groups) -> dict[str, xr.DataArray]:
-    """Reduce each band alone, or all together; a date counts where all bands have data."""
+    """Reduce each band alone, or all together."""
     together = [(names, arrays)] if not how.by_band else [([n], [a]) for n, a in zip(names, arrays, strict=True)]
     data: dict[str, xr.DataArray] = {}
     for bands, inputs in together:
