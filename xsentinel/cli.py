@@ -92,7 +92,7 @@ def info(inputs: tuple[Path, ...], resolution: float | None, html: bool) -> None
     "--class", "classes", multiple=True, help="Scene class to mask, by name or code (0–11), instead of the usual six; may be repeated."
 )
 @DILATE
-@click.option("--probability", type=float, help="Mask also where the cloud probability (CLD) is at least so many per cent.")
+@click.option("--probability", type=float, help="Mask also where the cloud probability (CLD) is greater than so many per cent.")
 @OVERWRITE
 @PROGRESS
 @errors_to_usage
