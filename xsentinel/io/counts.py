@@ -9,6 +9,7 @@ import xarray as xr
 from xsentinel.bands import BANDS, BASELINE_4_OFFSET, SCALE_FACTOR
 from xsentinel.cube import band_variables
 from xsentinel.errors import UnitsError
+from xsentinel.io.offset import Harmonise
 
 PROBE = 256
 """Values along each dimension that are read to see whether counts carry the offset of baseline 04.00."""
@@ -17,12 +18,13 @@ DARK_SHARE = 0.1
 """Per cent of the values that count as the darkest."""
 
 
-def settle_counts(parts: list[xr.Dataset], label: str) -> list[xr.Dataset]:
+def settle_counts(parts: list[xr.Dataset], label: str, harmonise: Harmonise = "auto") -> list[xr.Dataset]:
     """Write scale and offset on integer bands that have none, where the pixels allow no doubt.
 
     Level-2A counts are 1e-4 reflectance, 0 is no data. Whether −0.1 is to be added since baseline 04.00,
     a file without metadata does not say: where the darkest pixels lie below 0.1, it is not, as no
-    reflectance is negative. Parts are of the same dates and so of the same products: one settles all.
+    reflectance is negative. Parts are of the same dates and so of the same products: one settles all. ``harmonise``
+    settles it without a look: "offset" adds −0.1, "none" does not.
 
     Raises
     ------
@@ -33,14 +35,21 @@ def settle_counts(parts: list[xr.Dataset], label: str) -> list[xr.Dataset]:
     names = [name for part in bare for name in part]
     if not names:
         return parts
+    if harmonise != "auto":
+        return _written(parts, bare, BASELINE_4_OFFSET if harmonise == "offset" else 0.0)
     dark = min(_dark_count(part[name]) for part, found in zip(parts, bare, strict=True) for name in found)
     if dark * SCALE_FACTOR + BASELINE_4_OFFSET >= 0:
         raise UnitsError(
             f"{label} holds counts without scale and offset, and the darkest of {', '.join(names)} is {dark:.0f}: they may "
             f"carry the offset of 1000 of baselines from 04.00 on, or be cloud. Write what holds as attributes "
-            f"(scale_factor 0.0001, add_offset -0.1 or 0), or into the file (rasterio: dst.scales, dst.offsets)"
+            f"(scale_factor 0.0001, add_offset -0.1 or 0), or into the file (rasterio: dst.scales, dst.offsets); "
+            f"or give harmonise='offset' or 'none' (--harmonise)"
         )
-    attrs = {"scale_factor": SCALE_FACTOR, "add_offset": 0.0}
+    return _written(parts, bare, 0.0)
+
+
+def _written(parts: list[xr.Dataset], bare: list[list[str]], offset: float) -> list[xr.Dataset]:
+    attrs = {"scale_factor": SCALE_FACTOR, "add_offset": offset}
     return [
         part.assign({n: part[n].assign_attrs({"_FillValue": 0} | part[n].attrs | attrs) for n in found})
         for part, found in zip(parts, bare, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -14,8 +15,10 @@ from xsentinel.bands import BANDS
 from xsentinel.blocks.tiles import Tiling, map_tiles
 from xsentinel.cube import STORAGE_ATTRS, encoding_of, pixel_size
 from xsentinel.errors import GridError, TimeError, UnitsError
-from xsentinel.kernels.resample import coarsen_mean, coarsen_nearest, refine_bilinear, refine_nearest
+from xsentinel.kernels.resample import coarsen_mean, coarsen_nearest, refine_bilinear, refine_cubic, refine_nearest
 from xsentinel.kernels.scale import decode
+
+Method = Callable[[str], str]
 
 ALIGNED = 0.01
 """Grids whose edges differ by less than this share of a pixel are the same."""
@@ -48,8 +51,14 @@ def grid_of(ds: xr.Dataset) -> Grid:
     return Grid(ds.rio.crs, abs(dx), (float(ds["y"][0]) - dy / 2, float(ds["x"][0]) - dx / 2))
 
 
-def join(parts: list[xr.Dataset], resolution: float | None, mask_and_scale: bool) -> xr.Dataset:
+REFINE = {"nearest": (refine_nearest, 0), "bilinear": (refine_bilinear, 1), "cubic": (refine_cubic, 2)}
+"""How to go finer: function, and pixels of neighbourhood."""
+
+
+def join(parts: list[xr.Dataset], resolution: float | None, mask_and_scale: bool, method: Method = lambda _: "bilinear") -> xr.Dataset:
     """Bring parts to one grid and one Dataset, values decoded unless asked otherwise.
+
+    ``method`` gives for a variable's name how it goes finer, and "nearest" if it is to go coarser so too.
 
     Raises
     ------
@@ -67,7 +76,7 @@ def join(parts: list[xr.Dataset], resolution: float | None, mask_and_scale: bool
         factor = _factor(grid, target)
         for name, values in ({**part.data_vars} | _pixel_coords(part)).items():
             if name not in chosen:
-                chosen[name] = _place(_decoded(values, mask_and_scale), factor, mask_and_scale)
+                chosen[name] = _place(_decoded(values, mask_and_scale), factor, mask_and_scale, method(str(name)))
     _check_cover(chosen)
     axes = _axes(ranked[0][0], _factor(ranked[0][1], target))
     placed = {name: values.variable for name, values in chosen.items()}
@@ -194,23 +203,25 @@ def _decoded(values: xr.DataArray, mask_and_scale: bool) -> xr.DataArray:
     return out
 
 
-def _place(values: xr.DataArray, factor: Fraction, mask_and_scale: bool) -> xr.DataArray:
+def _place(values: xr.DataArray, factor: Fraction, mask_and_scale: bool, method: str) -> xr.DataArray:
     """Bring one variable to the target's pixels."""
     if factor == 1 or not {"y", "x"} <= set(values.dims):
         return values
-    measured = _is_measured(values)
+    measured = _is_measured(values) and method != "nearest"
     if measured and not mask_and_scale and values.dtype.kind in "iu":
         raise UnitsError(
             f"{values.name} needs resampling, which gives fractions of counts; leave mask_and_scale=True, or open its own resolution"
         )
     coarsen, refine = factor.denominator, factor.numerator
+    halo = 0
     if coarsen > 1:
         function = partial(coarsen_mean if measured else coarsen_nearest, factor=coarsen)
     else:
-        function = partial(refine_bilinear if measured else refine_nearest, factor=refine)
+        finer, halo = REFINE[method if measured and method in REFINE else "bilinear" if measured else "nearest"]
+        function = partial(finer, factor=refine)
     dtype = np.dtype(np.float32) if measured else values.dtype
     source = values.astype(dtype, copy=False)
-    data = map_tiles(function, source.data, Tiling(dtype, int(measured and refine > 1), coarsen, refine))
+    data = map_tiles(function, source.data, Tiling(dtype, halo, coarsen, refine))
     return xr.DataArray(data, dims=values.dims, name=values.name, attrs=values.attrs)
 
 

@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import xarray as xr
 
-from xsentinel.errors import ReadError
+from xsentinel.errors import GridError, ReadError
 from xsentinel.io.counts import settle_counts
 from xsentinel.io.geotiff import GeotiffReader
 from xsentinel.io.grid import join
+from xsentinel.io.offset import Harmonise, check_harmonise
+from xsentinel.io.radar import to_decibels
+from xsentinel.io.safe import FORM as SAFE_FORM
+from xsentinel.io.safe import Scene, is_safe, products_in, read_scenes
+from xsentinel.io.series import raws_by_zone
 from xsentinel.io.source import Chunks, Raw, Reader
+from xsentinel.io.stac import raws_of_items
+from xsentinel.io.stac_items import items_in
 from xsentinel.io.stores import NetcdfReader, ZarrReader
+from xsentinel.io.target import Request, bounds_in, crop, make_request
 from xsentinel.io.understand import content, understand
+from xsentinel.io.warp import base_resolution, cut_to, geobox_for, merge, needs_warp, warp
 
 READERS: tuple[Reader, ...] = (ZarrReader(), NetcdfReader(), GeotiffReader())
 
-Source = str | PathLike[str] | xr.Dataset | xr.DataArray
+Source = Any
+"""A path, a Dataset or DataArray, a STAC item or collection of items (pystac, or its JSON)."""
+
+WARP_MARGIN = 4
+"""Pixels of the coarsest band that are read around a box that is warped."""
 
 
 def open(  # noqa: A001  (xsentinel.open reads as xarray.open_dataset does)
     source: Source | Sequence[Source],
     *,
     resolution: float | None = None,
+    bbox: Sequence[float] | None = None,
+    crs: Any = None,
+    like: xr.Dataset | xr.DataArray | None = None,
+    resampling: str | Mapping[str, str] | None = None,
+    harmonise: Harmonise = "auto",
     chunks: Chunks | Literal["auto"] = "auto",
     mask_and_scale: bool = True,
 ) -> xr.Dataset:
@@ -33,15 +51,32 @@ def open(  # noqa: A001  (xsentinel.open reads as xarray.open_dataset does)
 
     Parameters
     ----------
-    source : path, Dataset, DataArray, or a sequence of them
-        A Zarr store (format 2 or 3, folder or .zip), a NetCDF file, a multi-band GeoTIFF with band
-        descriptions, or a folder of NetCDF files or GeoTIFFs of one place; several sources, such as a
-        10 m and a 20 m file, are joined on one grid. A Dataset or DataArray in memory is understood in
-        the same way: aliases, dims, CRS, storage.
+    source : path, Dataset, DataArray, STAC item, or a sequence of them
+        A Level-2A product (.SAFE folder or .zip), a folder or list of them: one tile or neighbouring ones
+        become one time series, of a solar day the newest processing, offsets date by date. STAC items of
+        Sentinel-2 or Sentinel-1 (RTC), a collection of them, their JSON or its path. A Zarr store
+        (format 2 or 3, folder or .zip), a NetCDF file, a multi-band GeoTIFF with band descriptions, or a
+        folder of NetCDF files or GeoTIFFs of one place; several sources, such as a 10 m and a 20 m file,
+        are joined on one grid. A Dataset or DataArray in memory is understood in the same way: aliases,
+        dims, CRS, storage.
     resolution : float, optional
         Pixel size of the cube, m. Bands that are finer are averaged, NaN left out; coarser ones are
         interpolated linearly; scene classes and other integers take the nearest pixel. May be left out
         where all bands have one grid.
+    bbox : (west, south, east, north), optional
+        Box to read, widened to whole pixels: in degrees if they can be that, else in ``crs``, or in the
+        CRS of the data.
+    crs : optional
+        CRS to bring the cube to, lazily. Products of several UTM zones need it.
+    like : Dataset or DataArray, optional
+        A cube whose very pixels are to be matched, instead of the three above.
+    resampling : str or mapping, optional
+        How to go finer or to another CRS: "bilinear" (default), "cubic" or "nearest", for all bands or by
+        kind ("reflectance", "radar", "classes", "probability", "angles") or band.
+    harmonise : {"auto", "offset", "none"}
+        The offset of −1000 counts since baseline 04.00: "auto" goes by metadata and refuses if the darkest
+        pixels contradict; "offset" adds it in any case, "none" in none. Of stores other than products,
+        this is asked only of counts that come without scale and offset.
     chunks : "auto", dict or None
         Dask chunks: "auto" are the store's own (1024 pixels for GeoTIFF), None reads into memory.
     mask_and_scale : bool
@@ -70,37 +105,107 @@ def open(  # noqa: A001  (xsentinel.open reads as xarray.open_dataset does)
     >>> dict(cube.sizes)
     {'time': 1, 'y': 200, 'x': 250}
     """
-    raws = [raw for one in _each(source) for raw in _read(one, {} if chunks == "auto" else chunks)]
-    used, left_out = _sort_out(raws)
-    parts = settle_counts([understand(raw.ds, raw.label) for raw in used], used[0].label)
-    cube = join(parts, resolution, mask_and_scale)
-    if left_out:
-        cube.attrs["left_out"] = ", ".join(left_out)
+    check_harmonise(harmonise)
+    request = make_request(resolution, bbox, crs, like, resampling)
+    groups = _groups(_each(source), {} if chunks == "auto" else chunks, harmonise, request)
+    if len(groups) > 1 and request.crs is None:
+        zones = ", ".join(f"EPSG:{epsg}" for epsg in groups)
+        raise GridError(f"the products lie in several UTM zones ({zones}); say which grid to bring them to: open(..., crs='{zones[:10]}')")
+    prepared = [_prepare(raws, harmonise, request) for raws in groups.values()]
+    cube = _place(prepared, request, mask_and_scale)
     return cube.load() if chunks is None else cube
 
 
-def _each(source: Source | Sequence[Source]) -> list[Source]:
-    if isinstance(source, str | PathLike | xr.Dataset | xr.DataArray):
+def _groups(sources: list[Any], chunks: Chunks, harmonise: Harmonise, request: Request) -> dict[int, list[Raw]]:
+    """Read all sources: one group of Raws, or one for each UTM zone of products."""
+    scenes: list[Scene] = []
+    items: list[Any] = []
+    raws: list[Raw] = []
+    for one in sources:
+        path = _existing(one)
+        if path is not None and is_safe(path):
+            scenes += [scene for product in products_in(path) for scene in read_scenes(product)]
+        elif (found := items_in(one)) is not None:
+            items += found
+        else:
+            raws += _read(one, chunks)
+    if scenes and items:
+        raise ReadError("products and STAC items cannot be joined; open them apart and join the cubes (xarray.concat)")
+    zones = raws_by_zone(scenes, chunks, harmonise) if scenes else {0: []}
+    if items:
+        zones = raws_of_items(items, chunks, harmonise, geobox_for([], request) if request.like is not None else None)
+    if len(zones) > 1 and raws:
+        raise GridError(f"{raws[0].label} cannot be joined with products of several UTM zones; open it apart")
+    return {epsg: [*found, *raws] for epsg, found in zones.items()}
+
+
+def _prepare(raws: list[Raw], harmonise: Harmonise, request: Request) -> list[xr.Dataset]:
+    """Bring raw Datasets to parts of a cube, cut to the box that is asked for."""
+    used, left_out = _sort_out(raws)
+    understood = [understand(to_decibels(raw.ds, raw.label), raw.label) for raw in used]
+    parts = settle_counts(understood, used[0].label, harmonise)
+    if left_out:
+        parts[0].attrs["left_out"] = ", ".join(left_out)
+    bounds = bounds_in(request, parts[0].rio.crs)
+    return parts if bounds is None else crop(parts, bounds, WARP_MARGIN if needs_warp(parts, request) else 0)
+
+
+def _place(groups: list[list[xr.Dataset]], request: Request, mask_and_scale: bool) -> xr.Dataset:
+    """Join the parts of each group, and bring the cubes to the grid that is asked for."""
+    warped = len(groups) > 1 or needs_warp(groups[0], request)
+    cubes = []
+    for parts in groups:
+        resolution = base_resolution(parts, request) if warped else request.resolution
+        cube = join(parts, resolution, mask_and_scale, request.method)
+        cubes.append(cube.assign_attrs({k: p.attrs[k] for p in parts for k in ("left_out", "notes") if k in p.attrs}))
+    if not warped:
+        return cut_to(cubes[0], request)
+    geobox = geobox_for(cubes, request)
+    return merge([warp(cube, geobox, request) for cube in cubes])
+
+
+def _existing(source: Any) -> Path | None:
+    """Give a source's path, None for a Dataset or STAC items.
+
+    Raises
+    ------
+    ReadError
+        If nothing is there.
+    """
+    if not isinstance(source, str | PathLike):
+        return None
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise ReadError(f"{path} does not exist (looked in {Path.cwd()}); check the name, or give the folder that it lies in")
+    return path
+
+
+def _each(source: Any) -> list[Any]:
+    if isinstance(source, str | PathLike | xr.Dataset | xr.DataArray | Mapping) or hasattr(source, "to_dict"):
         return [source]
-    if not source:
+    try:
+        sources = list(source)
+    except TypeError as err:
+        raise ReadError(f"{source!r:.60} cannot be opened; give a path, a Dataset, STAC items, or a list of them") from err
+    if not sources:
         raise ReadError("nothing to open: the list of sources is empty")
-    return list(source)
+    return sources
 
 
-def _read(source: Source, chunks: Chunks) -> list[Raw]:
+def _read(source: Any, chunks: Chunks) -> list[Raw]:
     if isinstance(source, xr.DataArray):
         whole = source.to_dataset(name="data" if source.name is None or source.name in source.coords else source.name)
         return _read(whole.assign_attrs(source.attrs), chunks)
     if isinstance(source, xr.Dataset):
         there = {d: n for d, n in (chunks or {}).items() if d in source.dims}
         return [Raw(source.chunk(there) if there else source, "the Dataset")]
+    if not isinstance(source, str | PathLike):
+        raise ReadError(f"{source!r:.60} cannot be opened; give a path, a Dataset, STAC items, or a list of them")
     path = Path(source).expanduser()
-    if not path.exists():
-        raise ReadError(f"{path} does not exist (looked in {Path.cwd()}); check the name, or give the folder that it lies in")
     for reader in READERS:
         if reader.can_read(path):
             return reader.read(path, chunks)
-    raise ReadError(f"{path} is of no form that xsentinel reads: {'; '.join(r.form for r in READERS)}")
+    raise ReadError(f"{path} is of no form that xsentinel reads: {'; '.join([*(r.form for r in READERS), SAFE_FORM])}")
 
 
 def _sort_out(raws: list[Raw]) -> tuple[list[Raw], list[str]]:

@@ -82,3 +82,35 @@ def refine_bilinear(values: npt.NDArray[np.float32], factor: int) -> npt.NDArray
     left, right, w = _weights(values.shape[-1], factor)
     fine: npt.NDArray[np.float32] = rows[..., left] * (one - w) + rows[..., right] * w
     return fine
+
+
+def refine_cubic(values: npt.NDArray[np.float32], factor: int) -> npt.NDArray[np.float32]:
+    """Interpolate by Keys' cubic convolution (a = −½) between pixel centres; NaN in gives NaN around.
+
+    Parameters
+    ----------
+    values : (..., y, x), float32
+
+    Returns
+    -------
+    (..., y · factor, x · factor), float32
+    """
+    return _cubic(_cubic(values.swapaxes(-1, -2), factor).swapaxes(-1, -2), factor)
+
+
+def _cubic(values: npt.NDArray[np.float32], factor: int) -> npt.NDArray[np.float32]:
+    """Interpolate along the last axis, the outermost pixels repeated beyond the edge."""
+    n = values.shape[-1]
+    centre = (np.arange(n * factor) + 0.5) / factor - 0.5
+    first = np.floor(centre).astype(np.intp)
+    t = centre - first
+    weights = (
+        ((-0.5 * t + 1) * t - 0.5) * t,
+        (1.5 * t - 2.5) * t * t + 1,
+        ((-1.5 * t + 2) * t + 0.5) * t,
+        (0.5 * t - 0.5) * t * t,
+    )
+    out = np.zeros((*values.shape[:-1], n * factor), np.float32)
+    for place, weight in zip(range(-1, 3), weights, strict=True):
+        out += values[..., (first + place).clip(0, n - 1)] * weight.astype(np.float32)
+    return out
