@@ -167,7 +167,7 @@ def blocks_of(piece: Piece) -> tuple[tuple[int, int], str]:
 
 
 def lazy(layer: Any, blocks: tuple[int, int], chunks: Chunks) -> Any:
-    """Give what has shape, dtype and slices of three dims as a dask array, in multiples of the file's own blocks; in memory if chunks is None."""
+    """Give what has shape, dtype and slices as a dask array, in multiples of the file's own blocks; in memory if chunks is None."""
     import dask.array as da
 
     if chunks is None:

@@ -170,14 +170,21 @@ def _by_odc(
     ds = found.rename({key: name for key, name in names.items() if key != name}).assign_coords(
         time=found["time"].values.astype("datetime64[ns]")
     )
-    return ds.map(lambda v: v.drop_attrs().astype(np.uint16 if v.name in BANDS else np.uint8))
+    return ds.assign({n: ds[n].drop_attrs().astype(np.uint16 if n in BANDS else np.uint8) for n in names.values()})
 
 
 def _dated(batch: list[tuple[int, SceneItem]], times: list[np.datetime64]) -> list[Any]:
-    """Give copies of the items, all of a date with one time."""
+    """Give copies of the items, all of a date with one time.
+
+    They have no links: with one to itself, an item's local files would be looked for on the catalogue's server.
+    """
     out = []
     for t, item in batch:
         copy = item.source.clone()
+        copy.clear_links()
+        for key in item.assets.values():
+            path = local_path(copy.assets[key].href)
+            copy.assets[key].href = str(path.resolve()) if path else copy.assets[key].href
         copy.datetime = times[t].astype("datetime64[us]").item().replace(tzinfo=UTC)
         out.append(copy)
     return out
@@ -322,4 +329,4 @@ def _power_by_odc(
     options = {"dtype": "float32", "groupby": "time", "resampling": "bilinear"}
     found: xr.Dataset = odc.load(_dated(batch, times), bands=list(names), geobox=geobox, chunks=_cut(chunks), **options)
     ds = found.rename({k: n for k, n in names.items() if k != n}).assign_coords(time=found["time"].values.astype("datetime64[ns]"))
-    return ds.map(lambda v: v.where(v > 0).drop_attrs().assign_attrs(backscatter="power"))
+    return ds.assign({n: ds[n].where(ds[n] > 0).drop_attrs().assign_attrs(backscatter="power") for n in names.values()})

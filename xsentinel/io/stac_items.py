@@ -207,7 +207,7 @@ def _baseline(properties: Mapping[str, Any]) -> str:
 
 def _claim(item: Any, assets: dict[tuple[str, int], str], baseline: str, label: str) -> Claim:
     """Say which offset an item's counts need, by the rule of its catalogue."""
-    applied = next((item.properties[k] for k in APPLIED if k in item.properties), None)
+    applied = next((told for k in APPLIED if (told := item.properties.get(k)) is not None), None)
     if applied:
         return Claim(label, 0, f"{APPLIED[0]} true (the offset in raster:bands is of the original)")
     raster = _raster_offset(item, assets)
