@@ -12,6 +12,8 @@ from xsentinel import info as info_
 from xsentinel import plot as plot_
 from xsentinel.bands import CLOUDY_CLASSES
 from xsentinel.io import write as write_
+from xsentinel.io.pack import Pack
+from xsentinel.io.zarr_layout import Layout
 from xsentinel.products import biophysical as biophysical_
 from xsentinel.products import clouds as clouds_
 from xsentinel.products import composite as composite_
@@ -211,10 +213,27 @@ class S2Dataset:
         path: str | PathLike[str],
         *,
         zarr_format: int = 3,
+        layout: Layout | None = None,
+        pack: Pack | None = None,
+        scale: float | Mapping[str, float] | None = None,
         overwrite: bool = False,
         progress: bool = False,
     ) -> None:
-        return write_.to_zarr(self._ds, path, zarr_format=zarr_format, overwrite=overwrite, progress=progress)
+        return write_.to_zarr(
+            self._ds, path, zarr_format=zarr_format, layout=layout, pack=pack, scale=scale, overwrite=overwrite, progress=progress
+        )  # fmt: skip
+
+    @borrow(write_.to_netcdf)
+    def to_netcdf(
+        self,
+        path: str | PathLike[str],
+        *,
+        pack: Pack | None = None,
+        scale: float | Mapping[str, float] | None = None,
+        overwrite: bool = False,
+        progress: bool = False,
+    ) -> list[str]:
+        return write_.to_netcdf(self._ds, path, pack=pack, scale=scale, overwrite=overwrite, progress=progress)
 
     @borrow(write_.to_cog)
     def to_cog(self, path: str | PathLike[str], *, overwrite: bool = False, progress: bool = False) -> list[str]:

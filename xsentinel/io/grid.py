@@ -13,7 +13,7 @@ import xarray as xr
 
 from xsentinel.bands import BANDS
 from xsentinel.blocks.tiles import Tiling, map_tiles
-from xsentinel.cube import STORAGE_ATTRS, encoding_of, pixel_size
+from xsentinel.cube import STORAGE_ATTRS, Encoding, encoding_of, pixel_size
 from xsentinel.errors import GridError, TimeError, UnitsError
 from xsentinel.kernels.resample import coarsen_mean, coarsen_nearest, refine_bilinear, refine_cubic, refine_nearest
 from xsentinel.kernels.scale import decode
@@ -194,9 +194,11 @@ def _is_measured(values: xr.DataArray) -> bool:
 
 def _decoded(values: xr.DataArray, mask_and_scale: bool) -> xr.DataArray:
     """Turn counts to float32, NaN for nodata; leave scene classes and other integers alone."""
-    if str(values.name) not in BANDS or not mask_and_scale:
+    ours = values.dtype.kind in "iu" and {"xsentinel_version", "scale_factor"} <= set(values.attrs)
+    if not (str(values.name) in BANDS or ours) or not mask_and_scale:
         return values
-    encoding = encoding_of(values)
+    nodata = float(values.attrs.get("_FillValue", np.nan))
+    encoding = Encoding(values.attrs["scale_factor"], values.attrs.get("add_offset", 0.0), nodata) if ours else encoding_of(values)
     arguments = {"scale": encoding.scale, "offset": encoding.offset, "nodata": encoding.nodata}
     out: xr.DataArray = xr.apply_ufunc(decode, values, kwargs=arguments, dask="parallelized", output_dtypes=[np.float32], keep_attrs=True)
     out.attrs = {k: v for k, v in values.attrs.items() if k not in STORAGE_ATTRS}

@@ -11,6 +11,8 @@ import xarray as xr
 
 from xsentinel.errors import GridError, ReadError
 from xsentinel.io.counts import settle_counts
+from xsentinel.io.eopf import FORM as EOPF_FORM
+from xsentinel.io.eopf import is_eopf, raws_of_eopf
 from xsentinel.io.geotiff import GeotiffReader
 from xsentinel.io.grid import join
 from xsentinel.io.offset import Harmonise, check_harmonise
@@ -54,7 +56,7 @@ def open(  # noqa: A001  (xsentinel.open reads as xarray.open_dataset does)
     source : path, Dataset, DataArray, STAC item, or a sequence of them
         A Level-2A product (.SAFE folder or .zip), a folder or list of them: one tile or neighbouring ones
         become one time series, of a solar day the newest processing, offsets date by date. STAC items of
-        Sentinel-2 or Sentinel-1 (RTC), a collection of them, their JSON or its path. A Zarr store
+        Sentinel-2 or Sentinel-1 (RTC), a collection of them, their JSON or its path. EOPF products of a tile. A Zarr store
         (format 2 or 3, folder or .zip), a NetCDF file, a multi-band GeoTIFF with band descriptions, or a
         folder of NetCDF files or GeoTIFFs of one place; several sources, such as a 10 m and a 20 m file,
         are joined on one grid. A Dataset or DataArray in memory is understood in the same way: aliases,
@@ -121,16 +123,20 @@ def _groups(sources: list[Any], chunks: Chunks, harmonise: Harmonise, request: R
     scenes: list[Scene] = []
     items: list[Any] = []
     raws: list[Raw] = []
+    eopf: list[Path] = []
     for one in sources:
         path = _existing(one)
         if path is not None and is_safe(path):
             scenes += [scene for product in products_in(path) for scene in read_scenes(product)]
+        elif path is not None and is_eopf(path):
+            eopf.append(path)
         elif (found := items_in(one)) is not None:
             items += found
         else:
             raws += _read(one, chunks)
     if scenes and items:
         raise ReadError("products and STAC items cannot be joined; open them apart and join the cubes (xarray.concat)")
+    raws += raws_of_eopf(eopf, chunks, harmonise) if eopf else []
     zones = raws_by_zone(scenes, chunks, harmonise) if scenes else {0: []}
     if items:
         zones = raws_of_items(items, chunks, harmonise, geobox_for([], request) if request.like is not None else None)
@@ -205,7 +211,7 @@ def _read(source: Any, chunks: Chunks) -> list[Raw]:
     for reader in READERS:
         if reader.can_read(path):
             return reader.read(path, chunks)
-    raise ReadError(f"{path} is of no form that xsentinel reads: {'; '.join([*(r.form for r in READERS), SAFE_FORM])}")
+    raise ReadError(f"{path} is of no form that xsentinel reads: {'; '.join([*(r.form for r in READERS), SAFE_FORM, EOPF_FORM])}")
 
 
 def _sort_out(raws: list[Raw]) -> tuple[list[Raw], list[str]]:

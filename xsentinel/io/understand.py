@@ -25,7 +25,19 @@ SCENE_CLASS_NAMES = ("scl", "scene_classification", "scene_class", "scene_classi
 
 PRODUCT_ID_NAMES = ("productid", "product_id", "product_uri", "platform", "s2:product_uri", "sentinel:product_id", "spacecraft")
 
-STALE_ATTRS = ("crs", "crs_wkt", "grid_mapping", "proj:epsg", "epsg", "resolution", "res", "transform", "bounds", "platform")
+STALE_ATTRS = (
+    "crs",
+    "crs_wkt",
+    "grid_mapping",
+    "proj:epsg",
+    "epsg",
+    "resolution",
+    "res",
+    "transform",
+    "bounds",
+    "platform",
+    "zarr_conventions",
+)
 """Attributes that a cube says in its own way, or that resampling makes untrue."""
 
 
@@ -291,7 +303,7 @@ def _read_crs(told: Any) -> Any:
 def _write_crs(ds: xr.Dataset, crs: Any) -> xr.Dataset:
     """Write spatial_ref as rioxarray does, and nothing else that speaks of a CRS."""
     ds = ds.drop_vars(_grid_mappings(ds))
-    ds.attrs = {k: v for k, v in ds.attrs.items() if k not in STALE_ATTRS}
+    ds.attrs = {k: v for k, v in ds.attrs.items() if k not in STALE_ATTRS and not str(k).startswith(("proj:", "spatial:"))}
     for variable in ds.variables.values():
         variable.attrs.pop("grid_mapping", None)
         variable.encoding.pop("grid_mapping", None)

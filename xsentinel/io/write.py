@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from os import PathLike
 from pathlib import Path
@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xsentinel.bands import SCENE_CLASSES
 from xsentinel.cube import STORAGE_ATTRS, grid_mapping_name, pixel_size
 from xsentinel.errors import GridError, WriteError
+from xsentinel.io.pack import Pack, pack_floats
 from xsentinel.io.stores import METADATA as ZARR_METADATA
+from xsentinel.io.zarr_layout import Layout, check_layout, cut_for, geo_attrs
 
 PIXELS = 1024
 """Pixels a chunk along y and x, where an array in memory has no chunks of its own."""
@@ -64,10 +67,13 @@ def to_zarr(
     path: str | PathLike[str],
     *,
     zarr_format: int = 3,
+    layout: Layout | None = None,
+    pack: Pack | None = None,
+    scale: float | Mapping[str, float] | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> None:
-    """Write a cube or maps to a Zarr store, one chunk a dask chunk.
+    """Write a cube or maps to a Zarr store with CF and GeoZarr attributes.
 
     Parameters
     ----------
@@ -76,6 +82,13 @@ def to_zarr(
     path : path
         A folder, new unless ``overwrite``.
     zarr_format : {3, 2}
+    layout : {"series", "map"}, optional
+        Cut for reading pixels through time (64² pixels of up to 128 dates) or maps of a date (512² pixels), in
+        format 3 with shards of 512² and 2048² pixels. One chunk a dask chunk if not given.
+    pack : {"uint16", "int16"}, optional
+        Write floats as scaled integers; floats stay float32 if not given. `xsentinel.open` and xarray decode.
+    scale : float or mapping, optional
+        Value a packed count, for all variables or by name; 1e-4 for reflectance, 1e-3 for LAI if not given.
     overwrite : bool
         Replace what stands there.
     progress : bool
@@ -84,7 +97,7 @@ def to_zarr(
     Raises
     ------
     WriteError
-        If the path exists and is not to be replaced, or cannot be written.
+        If the path exists and is not to be replaced, cannot be written, or packed values do not fit.
 
     Examples
     --------
@@ -94,15 +107,45 @@ def to_zarr(
     ...     print(list(xs.open(f"{folder}/lai.zarr").data_vars))
     ['lai', 'lai_flags']
     """
-    ready = portable(_regular(ds))
-    encoding = {str(v): _zarr_chunks(ready[v]) for v in ready.data_vars}
+    check_layout(layout)
+    ready = portable(pack_floats(_regular(ds), pack, scale))
+    if layout is None:
+        encoding = {str(v): _zarr_chunks(ready[v]) for v in ready.data_vars}
+    else:
+        ready, encoding = cut_for(ready, layout, zarr_format)
+    ready = ready.assign_attrs(geo_attrs(ready))
     with _in_place_of([Path(path)], overwrite) as (partial,), progress_bar(progress):
         ready.to_zarr(partial, mode="w", zarr_format=zarr_format, encoding=encoding, consolidated=zarr_format == 2)
 
 
-def to_netcdf(ds: xr.Dataset, path: str | PathLike[str], *, overwrite: bool = False, progress: bool = False) -> list[str]:
-    """Write a cube or maps to one compressed NetCDF-4 file; see `to_zarr`."""
-    ready = _plain_attrs(portable(ds))
+def to_netcdf(
+    ds: xr.Dataset,
+    path: str | PathLike[str],
+    *,
+    pack: Pack | None = None,
+    scale: float | Mapping[str, float] | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> list[str]:
+    """Write a cube or maps to one compressed NetCDF-4 file with CF attributes.
+
+    Parameters
+    ----------
+    ds, path, pack, scale, overwrite, progress
+        As `to_zarr`.
+
+    Returns
+    -------
+    list of str
+        The file written.
+
+    Raises
+    ------
+    WriteError
+        If the path exists and is not to be replaced, cannot be written, or packed values do not fit.
+    """
+    ready = _plain_attrs(portable(pack_floats(ds, pack, scale)))
+    ready.attrs.setdefault("Conventions", "CF-1.11")
     encoding = {v: {"zlib": True, "complevel": 1, "shuffle": True} for v in ready.data_vars if ready[v].dtype.kind in "iuf"}
     with _in_place_of([Path(path)], overwrite) as (partial,), progress_bar(progress):
         ready.to_netcdf(partial, engine="netcdf4", encoding=encoding)
@@ -181,8 +224,8 @@ def _zarr_chunks(values: xr.DataArray) -> dict[str, Any]:
 def to_cog(obj: xr.Dataset | xr.DataArray, path: str | PathLike[str], *, overwrite: bool = False, progress: bool = False) -> list[str]:
     """Write maps to Cloud-Optimised GeoTIFF: a file a variable, a band a date.
 
-    Tiled, DEFLATE, with overviews (averages, of flags and classes the nearest pixel), nodata, units and
-    band names. Pixels are written block by block; memory stays bounded.
+    Tiled, DEFLATE, with overviews (averages, of flags and classes the nearest pixel), nodata, units, band
+    names, and of classes of one date a colour table. Pixels are written block by block; memory stays bounded.
 
     Parameters
     ----------
@@ -286,7 +329,22 @@ def _write_plain(layer: xr.DataArray, file: Path, progress: bool) -> None:
         if "scale_factor" in layer.attrs:
             dst.scales = [float(layer.attrs["scale_factor"])] * len(names)
             dst.offsets = [float(layer.attrs.get("add_offset", 0))] * len(names)
+        if (colours := _colours(layer)) and len(names) == 1:
+            dst.write_colormap(1, colours)
         dst.update_tags(**_tags(layer))
+
+
+def _colours(layer: xr.DataArray) -> dict[int, tuple[int, int, int, int]]:
+    """Give the colour of each class: those of the scene classes, or the layer's own flag_colors (#rrggbb)."""
+    if layer.dtype != np.uint8:
+        return {}
+    told = str(layer.attrs.get("flag_colors", "")).split()
+    values = [int(v) for v in np.atleast_1d(layer.attrs.get("flag_values", []))]
+    if layer.name == "SCL":
+        values, told = [c.value for c in SCENE_CLASSES], [c.colour for c in SCENE_CLASSES]
+    if len(told) != len(values):
+        return {}
+    return {v: (*bytes.fromhex(colour.removeprefix("#")), 255) for v, colour in zip(values, told, strict=True)}  # type: ignore[misc]
 
 
 def _tags(layer: xr.DataArray) -> dict[str, str]:
