@@ -43,7 +43,7 @@ def settle_counts(parts: list[xr.Dataset], label: str, harmonise: Harmonise = "a
             f"{label} holds counts without scale and offset, and the darkest of {', '.join(names)} is {dark:.0f}: they may "
             f"carry the offset of 1000 of baselines from 04.00 on, or be cloud. Write what holds as attributes "
             f"(scale_factor 0.0001, add_offset -0.1 or 0), or into the file (rasterio: dst.scales, dst.offsets); "
-            f"or give harmonise='offset' or 'none' (--harmonise)"
+            f"or give harmonise='offset' or 'none'"
         )
     return _written(parts, bare, 0.0)
 

@@ -13,6 +13,7 @@ from xsentinel.bands import BANDS, SCENE_CLASSES, band_name, platform_name
 from xsentinel.cube import STORAGE_ATTRS, band_variables, check_times
 from xsentinel.errors import BandError, GridError, ReadError
 from xsentinel.geometry import angle_variables, find_angles, platform_from_orbit, with_angle_attrs
+from xsentinel.io.maps import MAP_NAMES, check_maps
 
 DIM_ALIASES = {
     "time": ("time", "timestamp", "t", "date", "datetime", "dates"),
@@ -65,13 +66,19 @@ def understand(ds: xr.Dataset, label: str) -> xr.Dataset:
     if not is_cube(ds):
         raise ReadError(f"{label} holds no Sentinel-2 band, scene classes or xsentinel product; it has {_list(ds.data_vars)}")
     check_times(ds)
+    check_maps(ds, label)
     ds = _order(ds)
     return _write_crs(ds, crs)
 
 
 def is_cube(ds: xr.Dataset) -> bool:
     """Tell whether a Dataset holds bands, scene classes or one of our products."""
-    return bool(band_variables(ds)) or "SCL" in ds or any("xsentinel_version" in v.attrs for v in ds.data_vars.values())
+    return (
+        bool(band_variables(ds))
+        or "SCL" in ds
+        or bool(set(MAP_NAMES) & set(ds.data_vars))
+        or any("xsentinel_version" in v.attrs for v in ds.data_vars.values())
+    )
 
 
 def content(ds: xr.Dataset) -> Literal["optical", "radar", "other"]:
