@@ -89,6 +89,8 @@ class Spec:
     old_masks: bool = False
     """Cloud probability named as before baseline 02.07."""
     angle: float = 30.0
+    angle_bands: int = 2
+    """Bands that have grids of view angles, 13 in real products."""
     images: tuple[tuple[str, int], ...] = field(default=())
     """Images to list but not to write."""
 
@@ -168,7 +170,7 @@ def tile_xml(spec: Spec, n10: tuple[int, int]) -> str:
     views = "".join(
         f'<Viewing_Incidence_Angles_Grids bandId="{band}" detectorId="{d}">'
         f"{grid_xml('Zenith', grids[f'view zenith {d}'])}{grid_xml('Azimuth', grids[f'view azimuth {d}'])}</Viewing_Incidence_Angles_Grids>"
-        for band in (1, 8)
+        for band in range(spec.angle_bands)
         for d in (1, 2)
     )
     return edited(

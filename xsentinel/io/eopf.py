@@ -75,7 +75,7 @@ def raws_of_eopf(paths: list[Path], chunks: Chunks, harmonise: Harmonise) -> lis
     UnitsError
         If an offset contradicts the pixels.
     """
-    products = sorted((_open(p, chunks) for p in paths), key=lambda p: p.time)
+    products = sorted((_open(p) for p in paths), key=lambda p: p.time)
     if len({p.time for p in products}) < len(products):
         products = list({p.time: p for p in sorted(products, key=lambda p: p.baseline)}.values())
         products.sort(key=lambda p: p.time)
@@ -85,17 +85,18 @@ def raws_of_eopf(paths: list[Path], chunks: Chunks, harmonise: Harmonise) -> lis
         raise ReadError(f"{products[0].label} has no group {REFLECTANCE}/r10m, r20m or r60m with bands; download it again")
     raws = []
     for resolution in resolutions:
-        parts = [_dataset(p, resolution, shift, min(shifts)) for p, shift in zip(products, shifts, strict=True)]
+        parts = [_dataset(p, resolution, (shift, min(shifts)), chunks) for p, shift in zip(products, shifts, strict=True)]
         raws.append(Raw(_stack(parts), products[0].label))
     return raws
 
 
-def _open(path: Path, chunks: Chunks) -> Product:
+def _open(path: Path) -> Product:
+    """Open a product; arrays are xarray's lazy ones, so that looking at a few starts no scheduler."""
     from zarr.storage import LocalStore, ZipStore
 
     store: Any = ZipStore(path, mode="r") if path.is_file() else LocalStore(path, read_only=True)
     try:
-        root = xr.open_datatree(store, engine="zarr", chunks=chunks, mask_and_scale=False, decode_times=False, consolidated=False)
+        root = xr.open_datatree(store, engine="zarr", chunks=None, mask_and_scale=False, decode_times=False, consolidated=False)
         return _understood(path, root)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
         if isinstance(err, ReadError):
@@ -160,14 +161,26 @@ def _dark(product: Product) -> Iterator[tuple[str, float]]:
             break
 
 
-def _dataset(product: Product, resolution: int, shift: int, lowest: int) -> xr.Dataset:
-    """Bring one resolution of a product to the form of a Raw."""
-    group = product.group(f"{REFLECTANCE}/r{resolution}m")
-    assert group is not None
+def _chunked(group: xr.Dataset, chunks: Chunks) -> xr.Dataset:
+    """Put arrays into dask, in the store's own chunks where no others are asked for."""
+    if chunks is None:
+        return group
+    own = next((v.encoding.get("preferred_chunks", {}) for v in group.data_vars.values()), {})
+    return group.chunk({d: chunks.get(d, own.get(d, n)) for d, n in group.sizes.items()})
+
+
+def _dataset(product: Product, resolution: int, shifts: tuple[int, int], chunks: Chunks) -> xr.Dataset:
+    """Bring one resolution of a product to the form of a Raw; ``shifts`` are its own and the lowest of all."""
+    shift, lowest = shifts
+    found = product.group(f"{REFLECTANCE}/r{resolution}m")
+    assert found is not None
+    group = _chunked(found, chunks)
     variables = {name: _counts(group[v], shift - lowest) for name, v in band_variables(group).items()}
     for path, names in BESIDE.items():
-        more = product.group(f"{path}/r{resolution}m")
-        variables |= {new: more[old].drop_attrs() for old, new in names.items() if more is not None and old in more}
+        beside = product.group(f"{path}/r{resolution}m")
+        if beside is not None:
+            more = _chunked(beside, chunks)
+            variables |= {new: more[old].drop_attrs() for old, new in names.items() if old in more}
     ds = xr.Dataset({n: v.variable for n, v in variables.items()}, {d: _axis(group, d, product) for d in ("y", "x")}).expand_dims("time")
     attrs = {"scale_factor": SCALE_FACTOR, "add_offset": lowest * SCALE_FACTOR, "_FillValue": np.uint16(0)}
     ds = ds.assign({n: ds[n].drop_attrs().assign_attrs(attrs if n in BANDS else {}) for n in ds.data_vars})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, get_args
 
 from xsentinel.bands import BASELINE_4_OFFSET, SCALE_FACTOR
@@ -82,7 +83,7 @@ def settle_shift(claim: Claim, harmonise: Harmonise, dark: Callable[[], Iterator
 
 def _held_against_pixels(claim: Claim, shift: int, choices: str, dark: Callable[[], Iterator[tuple[str, float]]]) -> int:
     darkest: tuple[str, float] | None = None
-    for band, counts in dark():
+    for band, counts in islice(dark(), 2 if shift else None):  # of shifted products a desert's blue tells nothing more
         if shift and counts < UNSHIFTED_BELOW:
             raise UnitsError(
                 f"{claim.label} would be shifted twice: {claim.source} asks for {shift}, but the darkest {DARK_SHARE:g} % of {band} lie "

@@ -143,6 +143,7 @@ def _tidy_other(values: xr.DataArray) -> xr.DataArray:
     """Drop how a variable that is no band lay in its store; flags as CF wants them, of the variable's dtype."""
     out = values.copy(deep=False)
     mapping = out.encoding.get("grid_mapping")
+    out.attrs.pop("_CRS", None)  # for GDAL
     out.encoding = {} if mapping is None else {"grid_mapping": mapping}
     if out.dtype.kind == "f" and np.isnan(out.attrs.get("_FillValue", 0)):
         del out.attrs["_FillValue"]

@@ -20,7 +20,7 @@ from xsentinel.cube import STORAGE_ATTRS, grid_mapping_name, pixel_size
 from xsentinel.errors import GridError, WriteError
 from xsentinel.io.pack import Pack, pack_floats
 from xsentinel.io.stores import METADATA as ZARR_METADATA
-from xsentinel.io.zarr_layout import Layout, check_layout, cut_for, geo_attrs
+from xsentinel.io.zarr_layout import Layout, check_layout, cut_for, geo_attrs, with_gdal_crs
 
 PIXELS = 1024
 """Pixels a chunk along y and x, where an array in memory has no chunks of its own."""
@@ -113,7 +113,7 @@ def to_zarr(
         encoding = {str(v): _zarr_chunks(ready[v]) for v in ready.data_vars}
     else:
         ready, encoding = cut_for(ready, layout, zarr_format)
-    ready = ready.assign_attrs(geo_attrs(ready))
+    ready = with_gdal_crs(ready.assign_attrs(geo_attrs(ready)))
     with _in_place_of([Path(path)], overwrite) as (partial,), progress_bar(progress):
         ready.to_zarr(partial, mode="w", zarr_format=zarr_format, encoding=encoding, consolidated=zarr_format == 2)
 

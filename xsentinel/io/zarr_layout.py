@@ -97,3 +97,13 @@ def geo_attrs(ds: xr.Dataset) -> dict[str, Any]:
         "spatial:bbox": [ends[0][0], ends[1][0], ends[0][1], ends[1][1]],
         "spatial:registration": "pixel",
     }
+
+
+def with_gdal_crs(ds: xr.Dataset) -> xr.Dataset:
+    """Write the CRS on each array as GDAL's Zarr driver looks for it; QGIS reads by it."""
+    import rioxarray  # noqa: F401  (registers .rio)
+
+    if ds.rio.crs is None:
+        return ds
+    told = {"wkt": ds.rio.crs.to_wkt(version="WKT2_2019")}
+    return ds.assign({v: ds[v].assign_attrs(_CRS=told) for v in ds.data_vars if {"y", "x"} <= set(ds[v].dims)})
