@@ -61,10 +61,10 @@ def geometry(spec: Spec, grids: dict[str, np.ndarray]) -> xr.Dataset:
             "viewing_incidence_angles": (("band", "detector", "angle", "y", "x"), np.stack([view, view])),
         },
         {
-            "angle": ["zenith", "azimuth"],
+            "angle": np.array(["zenith", "azimuth"], object),  # fixed-length text has no Zarr 3 specification
             "y": spec.corner[0] - 5000 * np.arange(23),
             "x": spec.corner[1] + 5000 * np.arange(23),
-            "band": ["b02", "b8a"],
+            "band": np.array(["b02", "b8a"], object),
             "detector": [1, 2],
         },
     )
