@@ -94,7 +94,9 @@ def by_odc(product: Path) -> Any:
     with dask.config.set(scheduler="threads", num_workers=THREADS):
         keys = list(item["assets"])
         cut = {"y": 1024, "x": 1024}
-        return odc.load([pystac.Item.from_dict(item)], bands=keys, chunks=cut, dtype="uint16", nodata=0, crs="EPSG:32632", resolution=20).compute()
+        return odc.load(
+            [pystac.Item.from_dict(item)], bands=keys, chunks=cut, dtype="uint16", nodata=0, crs="EPSG:32632", resolution=20
+        ).compute()
 
 
 CONTENDERS = {

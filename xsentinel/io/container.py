@@ -60,6 +60,21 @@ class Container:
         return text
 
 
+def names_in_zip(path: Path) -> list[str]:
+    """List the members of what begins and ends as a zip.
+
+    Raises
+    ------
+    ReadError
+        If what is between is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as err:
+        raise ReadError(f"{path} cannot be opened as zip: {err}; download it again") from err
+
+
 def open_container(path: Path) -> Container:
     """List a product's files.
 
@@ -75,11 +90,9 @@ def open_container(path: Path) -> Container:
 
 
 def _open_zip(path: Path) -> Container:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [m for m in archive.infolist() if not m.is_dir()]
-    except (OSError, zipfile.BadZipFile) as err:
-        raise ReadError(f"{path} cannot be opened as zip: {err}; download it again") from err
+    names_in_zip(path)
+    with zipfile.ZipFile(path) as archive:
+        members = [m for m in archive.infolist() if not m.is_dir()]
     for member in members:
         _check_member(path, member)
     _check_growth(path, members)

@@ -15,6 +15,7 @@ from xsentinel.bands import BANDS, SCALE_FACTOR, band_name, platform_name
 from xsentinel.cube import band_variables
 from xsentinel.errors import GridError, ReadError
 from xsentinel.io.angle_layers import AngleLayer, Name, TileAngles
+from xsentinel.io.container import names_in_zip
 from xsentinel.io.images import BLOCK, lazy
 from xsentinel.io.offset import DARK_BANDS, DARK_SHARE, Claim, Harmonise, settle_shift
 from xsentinel.io.safe_metadata import AngleGrid
@@ -59,8 +60,7 @@ def is_eopf(path: Path) -> bool:
         return (path / REFLECTANCE).is_dir()
     if path.suffix.lower() != ".zip" or not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(n.startswith(f"{REFLECTANCE}/") for n in archive.namelist())
+    return any(n.startswith(f"{REFLECTANCE}/") for n in names_in_zip(path))
 
 
 def raws_of_eopf(paths: list[Path], chunks: Chunks, harmonise: Harmonise) -> list[Raw]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xsentinel.bands import BANDS
 from xsentinel.errors import ReadError
-from xsentinel.io.container import Container, is_product_metadata, open_container
+from xsentinel.io.container import Container, is_product_metadata, names_in_zip, open_container
 from xsentinel.io.images import Piece, dark_count, stamp_of
 from xsentinel.io.offset import DARK_BANDS, DARK_SHARE, Claim, Harmonise, baseline_shift, settle_shift
 from xsentinel.io.safe_metadata import ProductFacts, TileFacts, parse_product, parse_tile
@@ -48,8 +48,7 @@ class Scene:
 def is_safe(path: Path) -> bool:
     """Tell a product, or a folder of products, by names alone."""
     if path.suffix.lower() == ".zip" and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return any(is_product_metadata(n) for n in archive.namelist())
+        return any(is_product_metadata(n) for n in names_in_zip(path))
     if path.is_file():
         return is_product_metadata(path.name)
     return bool(products_in(path))

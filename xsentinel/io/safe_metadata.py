@@ -182,8 +182,8 @@ def _number(text: str, what: str, label: str) -> float:
 def _time(text: str, label: str) -> np.datetime64:
     plain = re.sub(r"^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)", r"\1-\2-\3T\4:\5:\6", text).removesuffix("Z")
     time: Any = np.datetime64("NaT", "ns")
-    with suppress(ValueError):
-        time = np.datetime64(plain, "ns")
+    with suppress(ValueError, OverflowError):
+        time = np.datetime64(plain, "ns") if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?", plain) else time
     if np.isnat(time) or not np.datetime64("2015-01-01") < time < np.datetime64("2100-01-01"):
         raise ReadError(f"{label} has the time {text[:40]!r}, which no Sentinel-2 product has; download the product again")
     return np.datetime64(time, "ns")

@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname, urlopen
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import xarray as xr
@@ -71,7 +70,7 @@ def local_path(href: str) -> Path | None:
     """Give the path of a file that is on this machine, None for what lies elsewhere."""
     parts = urlsplit(href)
     if parts.scheme == "file":
-        return Path(url2pathname(parts.path))
+        return Path(unquote(parts.path))
     return Path(href) if len(parts.scheme) <= 1 and not href.startswith("/vsi") else None
 
 
@@ -250,6 +249,8 @@ def _granule_text(item: SceneItem) -> bytes | None:
     """Fetch granule metadata; None if they are out of reach."""
     if item.granule is None:
         return None
+    from urllib.request import urlopen  # brings http and ssl along
+
     path = local_path(item.granule)
     try:
         if path is not None:
