@@ -20,7 +20,7 @@ from xsentinel.cube import STORAGE_ATTRS, grid_mapping_name, pixel_size
 from xsentinel.errors import GridError, WriteError
 from xsentinel.io.pack import Pack, pack_floats
 from xsentinel.io.stores import METADATA as ZARR_METADATA
-from xsentinel.io.zarr_layout import Layout, check_layout, cut_for, geo_attrs, with_gdal_crs
+from xsentinel.io.zarr_layout import Layout, check_layout, cut_for, geo_attrs, rechunk, with_gdal_crs
 
 PIXELS = 1024
 """Pixels a chunk along y and x, where an array in memory has no chunks of its own."""
@@ -210,7 +210,7 @@ def _regular(ds: xr.Dataset) -> xr.Dataset:
     """Make dask chunks equal but for the last, as Zarr wants them."""
     unified = ds.unify_chunks()
     ragged = {d: max(c) for d, c in unified.chunks.items() if len(set(c[:-1])) > 1 or c[-1] > c[0]}
-    return unified.chunk(ragged) if ragged else unified
+    return rechunk(unified, ragged) if ragged else unified
 
 
 def _zarr_chunks(values: xr.DataArray) -> dict[str, Any]:

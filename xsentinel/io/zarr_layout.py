@@ -68,8 +68,14 @@ def cut_for(ds: xr.Dataset, layout: Layout, zarr_format: int) -> tuple[xr.Datase
         sizes = {d: whole.get(str(d), n) for d, n in values.sizes.items()}
         inner = {d: cut.pixels if d in ("y", "x") else n for d, n in sizes.items()}
         encoding[str(name)] = {"chunks": tuple(inner.values())} | ({"shards": tuple(sizes.values())} if zarr_format == 3 else {})
-    there = {d: n for d, n in whole.items() if d in ds.dims}
-    return (ds.chunk(there) if ds.chunks else ds), encoding
+    return rechunk(ds, whole), encoding
+
+
+def rechunk(ds: xr.Dataset, sizes: dict[Any, int]) -> xr.Dataset:
+    """Cut what is lazy, and nothing else: text of a dask array cannot be written."""
+    cut = {n: v.chunk({d: s for d, s in sizes.items() if d in v.dims}) for n, v in ds.variables.items() if v.chunks is not None}
+    coords = {n: v for n, v in cut.items() if n in ds.coords}
+    return ds.assign({n: v for n, v in cut.items() if n not in coords}).assign_coords(coords)
 
 
 def geo_attrs(ds: xr.Dataset) -> dict[str, Any]:
