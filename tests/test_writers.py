@@ -148,7 +148,7 @@ def test_packed_bytes_are_half(cube: xr.Dataset, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pack": "int16", "scale": 1e-6}, r"B03 has \d+ values such as .* int16 with scale 1e-06 holds .*give a larger scale="),
+        ({"pack": "int16", "scale": 1e-6}, r"B\w+ has \d+ values such as .* int16 with scale 1e-06 holds .*give a larger scale="),
         ({"pack": "uint8"}, "pack is 'uint8'; it is one of uint16, int16"),
         ({"scale": 1.0}, "scale is 1.0, but pack is not given"),
         ({"pack": "int16", "scale": -1.0}, r"B03 has no scale to be packed with \(found -1.0\)"),
