@@ -158,7 +158,7 @@ PRODUCTS: dict[str, tuple[Callable[[Path], Any], type[Exception], str]] = {
     "entities in the product": (text_of("MTD_MSIL2A.xml", LAUGHS), READ, "declares entities or a document type .*do not use it"),
     "outside entity in the granule": (text_of("MTD_TL.xml", OUTSIDE), READ, "declares entities or a document type"),
     "another document": (text_of("MTD_MSIL2A.xml", "<a/>"), READ, "is no metadata of a Sentinel-2 Level-2A product .*give the .SAFE folder"),
-    "Level-1C": (edit("Level-2A", "Level-1C"), READ, "is of Level-1C, reflectance at the top .*need Level-2A: download .*Sen2Cor"),
+    "Level-1C": (lambda product: write_safe(product.parent / "other", replace(OLD, level="1C"), {}), READ, "is of Level-1C, reflectance at the top .*need Level-2A: download .*Sen2Cor"),
     "no name": (edit("<PRODUCT_URI>.*?</PRODUCT_URI>", ""), READ, "has no PRODUCT_URI; it is incomplete"),
     "no spacecraft": (edit("<SPACECRAFT_NAME>.*?</SPACECRAFT_NAME>", ""), READ, "has no SPACECRAFT_NAME"),
     "another sensor": (edit("Sentinel-2A<", "Landsat-8<"), READ, "is of Landsat-8, not of Sentinel-2; xsentinel reads S2A"),
