@@ -46,7 +46,7 @@ class XSentinelBackend(BackendEntrypoint):
         "mask_and_scale",
     )
 
-    def open_dataset(  # type: ignore[override]
+    def open_dataset(
         self,
         filename_or_obj: Any,
         *,
@@ -57,7 +57,7 @@ class XSentinelBackend(BackendEntrypoint):
         like: xr.Dataset | xr.DataArray | None = None,
         resampling: str | Mapping[str, str] | None = None,
         harmonise: Any = "auto",
-        mask_and_scale: bool = True,
+        mask_and_scale: bool | None = True,
     ) -> xr.Dataset:
         """Open as `xsentinel.open` does; ``chunks={}`` of xarray gives the store's own."""
         from xsentinel.io.open import open as open_cube

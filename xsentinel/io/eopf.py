@@ -165,7 +165,7 @@ def _chunked(group: xr.Dataset, chunks: Chunks) -> xr.Dataset:
     """Put arrays into dask, in the store's own chunks where no others are asked for."""
     if chunks is None:
         return group
-    own = next((v.encoding.get("preferred_chunks", {}) for v in group.data_vars.values()), {})
+    own: dict[Any, int] = next((v.encoding.get("preferred_chunks", {}) for v in group.data_vars.values()), {})
     return group.chunk({d: chunks.get(d, own.get(d, n)) for d, n in group.sizes.items()})
 
 

@@ -83,7 +83,7 @@ def _from_json(found: Any, label: str) -> list[Any]:
         raise ReadError(f"{label} holds no STAC items (GeoJSON features with assets); give an item, or a FeatureCollection of items")
     try:
         return [pystac.Item.from_dict(dict(f), preserve_dict=True) for f in features]
-    except (KeyError, ValueError, TypeError, AttributeError, pystac.STACError) as err:
+    except (KeyError, ValueError, TypeError, AttributeError, pystac.STACError, pystac.STACTypeError) as err:
         raise ReadError(f"{label} is no valid STAC item: {type(err).__name__} {err}; ask the catalogue for it again") from err
 
 

@@ -344,7 +344,7 @@ def _colours(layer: xr.DataArray) -> dict[int, tuple[int, int, int, int]]:
         values, told = [c.value for c in SCENE_CLASSES], [c.colour for c in SCENE_CLASSES]
     if len(told) != len(values):
         return {}
-    return {v: (*bytes.fromhex(colour.removeprefix("#")), 255) for v, colour in zip(values, told, strict=True)}  # type: ignore[misc]
+    return {v: (*bytes.fromhex(colour.removeprefix("#")), 255) for v, colour in zip(values, told, strict=True)}
 
 
 def _tags(layer: xr.DataArray) -> dict[str, str]:
