@@ -113,13 +113,14 @@ def test_a_sampler_gives_the_same_answers_again_and_in_between(pattern):
 @torch.no_grad()
 def test_earlier_answers_stay_when_later_ones_are_computed(pattern):
     network = trained(dropout=pattern)
-    x = scene(network)
+    x, masks = scene(network), [draw_masks(network.sites, 0, sample) for sample in range(4)]
     given_out, kept = [], []
-    for answer in network.freeze().sampler([draw_masks(network.sites, 0, sample) for sample in range(4)])(x):
+    for answer in network.freeze().sampler(masks)(x):
         given_out.append(answer)
         kept.append(answer.clone())
-    for answer, copy in zip(given_out, kept, strict=True):
+    for answer, copy, one in zip(given_out, kept, masks, strict=True):
         assert torch.equal(answer, copy)
+        torch.testing.assert_close(answer, network(x, one), **CLOSE)
 
 
 @torch.no_grad()
