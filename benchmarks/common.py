@@ -62,13 +62,16 @@ SMALL_SERIES = Series(2048, 1024, 64, 2)
 """What a test run goes through."""
 
 
+TEN_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+
+
 @cache
-def tile(layout: Layout) -> xr.Dataset:
-    """Give eight bands of uint16 counts: the Zurich sample repeated, jittered so that repeats do not compress."""
+def tile(layout: Layout, bands: tuple[str, ...] = BANDS) -> xr.Dataset:
+    """Give bands of uint16 counts: the Zurich sample repeated, jittered so that repeats do not compress."""
     sample = xs.sample("zurich", mask_and_scale=False)
     rng = np.random.default_rng(layout.seed)
     cube = xr.Dataset()
-    for band in BANDS:
+    for band in bands:
         counts = sample[band].values[0]
         repeats = [-(-layout.side // n) for n in counts.shape]
         jitter = rng.integers(0, 17, (layout.side, layout.side), dtype=np.uint16)

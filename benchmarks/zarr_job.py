@@ -18,6 +18,16 @@ def lai(source: str, target: str) -> None:
     xs.open(source).s2.lai().s2.to_zarr(target)
 
 
+def unet(source: str, target: str) -> None:
+    """Do the same with the network."""
+    xs.open(source, mask_and_scale=False).s2.lai(model="unet").s2.to_zarr(target)
+
+
+def unet_sampled(source: str, target: str) -> None:
+    """Do the same with its uncertainty."""
+    xs.open(source, mask_and_scale=False).s2.lai(model="unet", samples=30).s2.to_zarr(target)
+
+
 def bare(source: str, target: str) -> None:
     """Read every input chunk and write constant outputs of the same shape, chunks, dtypes and codecs."""
     raw = xr.open_dataset(source, engine="zarr", chunks={}, mask_and_scale=False, consolidated=False)
@@ -45,8 +55,10 @@ def main(kind: str, source: str, target: str) -> None:
     """Run once; compile on the small sample first."""
     xs.sample("zurich").s2.lai()
     xs.sample("zurich", mask_and_scale=False, chunks="auto").s2.lai().compute()
+    if kind.startswith("unet"):
+        xs.sample("zurich", mask_and_scale=False).isel(y=slice(None, None, 2), x=slice(None, None, 2)).s2.lai(model="unet", samples=2)
     start = time.perf_counter()
-    {"lai": lai, "bare": bare}[kind](source, target)
+    {"lai": lai, "unet": unet, "unet_sampled": unet_sampled, "bare": bare}[kind](source, target)
     seconds = time.perf_counter() - start
     print(json.dumps({"seconds": seconds, "peak_gb": peak_memory_gb()}))
 

@@ -16,7 +16,9 @@ import xsentinel as xs
 from tests import twins
 from tests.conftest import raise_if_dask_computes
 from tests.cubes import BANDS_10M, BANDS_20M, make_cube, npz_cube
-from xsentinel.products.biophysical import FLAGS, QUANTITIES, biophysical, lai
+from xsentinel.products.biophysical import biophysical
+from xsentinel.products.lai import lai
+from xsentinel.sl2p import FLAGS, QUANTITIES
 
 
 def each_band(cube: xr.Dataset, change) -> xr.Dataset:
@@ -115,9 +117,9 @@ def test_any_scheduler_gives_the_same_bits(scheduler):
 
 def test_threads_of_eager_input_give_the_same_bits(monkeypatch):
     cube = make_cube((1, 900, 700))
-    monkeypatch.setattr("xsentinel.products.biophysical.n_cores", lambda: 1)
+    monkeypatch.setattr("xsentinel.sl2p.n_cores", lambda: 1)
     one = lai(cube)
-    monkeypatch.setattr("xsentinel.products.biophysical.n_cores", lambda: 3)
+    monkeypatch.setattr("xsentinel.sl2p.n_cores", lambda: 3)
     xr.testing.assert_identical(lai(cube), one)
 
 

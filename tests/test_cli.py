@@ -76,7 +76,7 @@ def test_help(command: tuple[str, ...], usage: str, words: list[str]) -> None:
 def test_help_of_lai_shows_examples_one_a_line() -> None:
     lines = shell("lai", "--help").output.splitlines()
     examples = lines[lines.index("  Examples:") + 1 :]
-    assert len(examples) == 3
+    assert len(examples) == 4
     assert all(line.startswith("    xsentinel lai ") for line in examples)
 
 
@@ -198,13 +198,15 @@ def test_demo(tmp_path: Path) -> None:
 
     folder = tmp_path / "demo"
     printed = shell("demo", folder).output
-    files = [folder / name for name in ("zurich_lai.zarr", "romania_lai.zarr", "zurich_lai.tif", "zurich_lai_flags.tif", "demo.png")]
+    names = ("zurich_lai.zarr", "romania_lai.zarr", "zurich_lai.tif", "zurich_lai_flags.tif", "demo.png")
+    files = [folder / name for name in (*names, "zurich_lai_unet.zarr", "uncertainty.png")]
     assert sorted(folder.iterdir()) == sorted(files)
     assert all(str(file) in printed for file in files)
     picture = image.imread(folder / "demo.png")
     assert min(picture.shape[:2]) > 600
     assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 1000  # not an empty sheet
     lines = printed.splitlines()
+    assert any(line.startswith("U-Net beside SL2P, Zürich at 20 m: r 0.99") for line in lines)
     head = next(i for i, line in enumerate(lines) if line.startswith("scene "))
     assert lines[head].split() == ["scene", "dates", "pixels", "seen", "LAI", "median", "5–95", "%", "in", "domain", "seconds"]
     zurich, romania = lines[head + 1].split(), lines[head + 2].split()
@@ -237,3 +239,36 @@ def test_composite_and_fill_gaps_from_the_shell(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["composite", str(source), str(tmp_path / "x.zarr"), "--freq", "fortnight"])
     assert done.exit_code == 2
     assert "which pandas does not know" in done.output
+
+
+@pytest.fixture(scope="module")
+def ten_bands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "ten.zarr"
+    xs.sample("zurich", resolution=20).isel(x=slice(0, 90), y=slice(0, 70)).s2.to_zarr(path)
+    return path
+
+
+def test_lai_by_a_network(ten_bands: Path, tmp_path: Path) -> None:
+    out = tmp_path / "lai.zarr"
+    shell("lai", ten_bands, out, "--model", "unet", "--samples", 3, "--confidence", 0.9, "--seed", 2, "--no-progress")
+    maps = xs.open(out, chunks=None)
+    expected = xs.open(ten_bands, chunks=None).s2.lai(model="unet", samples=3, confidence=0.9, seed=2)
+    for name in ("lai", "lai_std", "lai_lower", "lai_upper"):
+        np.testing.assert_allclose(maps[name], expected[name], atol=1e-5)
+    assert "--model unet maps lai only; take --model sl2p for fapar" in refused("lai", ten_bands, out, "--model", "unet", "-v", "fapar")
+    assert "samples cannot be given here: SL2P gives one answer" in refused("lai", ten_bands, tmp_path / "a.zarr", "--samples", 5)
+    assert "model 'unot' is not known" in refused("lai", ten_bands, tmp_path / "a.zarr", "--model", "unot")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_train_and_evaluate(ten_bands: Path, tmp_path: Path) -> None:
+    folder, table = tmp_path / "model", tmp_path / "table.csv"
+    trained = shell("train", "lai", ten_bands, folder, "--name", "mine", "--steps", 2, "--no-progress").output
+    assert "<xsentinel model mine>" in trained
+    printed = shell("evaluate", "lai", folder, ten_bands, "--samples", 3, "--csv", table).output
+    assert printed.split()[:6] == ["image", "pixels", "correlation", "distance", "MSE", "R2"]
+    assert f"wrote {table}" in printed
+    assert table.read_text().startswith("image,pixels,correlation")
+    assert "Usage: main train lai" in shell("train", "lai", "--help").output
+    assert "preset 'best' is not known" in refused("train", "lai", ten_bands, folder, "--preset", "best")
+    assert "holds 0 model cards" in refused("evaluate", "lai", tmp_path, ten_bands)

@@ -10,6 +10,8 @@
 """
 
 from xsentinel import accessor as _accessor  # noqa: F401  (registers .s2)
+from xsentinel import training
+from xsentinel.blocks.model import Model, load_model
 from xsentinel.errors import (
     BandError,
     GeometryError,
@@ -29,6 +31,7 @@ __all__ = [
     "BandError",
     "GeometryError",
     "GridError",
+    "Model",
     "ReadError",
     "Statistics",
     "TimeError",
@@ -36,6 +39,8 @@ __all__ = [
     "WriteError",
     "XSentinelError",
     "__version__",
+    "load_model",
     "open",
     "sample",
+    "training",
 ]

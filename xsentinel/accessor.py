@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 
 import xarray as xr
 
 from xsentinel import info as info_
 from xsentinel import plot as plot_
 from xsentinel.bands import CLOUDY_CLASSES
+from xsentinel.blocks.model import Model
 from xsentinel.io import write as write_
 from xsentinel.io.pack import Pack
 from xsentinel.io.zarr_layout import Layout
@@ -19,10 +20,12 @@ from xsentinel.products import clouds as clouds_
 from xsentinel.products import composite as composite_
 from xsentinel.products import gapfill as gapfill_
 from xsentinel.products import indices as indices_
+from xsentinel.products import lai as lai_
 from xsentinel.products import normalise as normalise_
-from xsentinel.products.biophysical import DomainRule
 from xsentinel.products.clouds import Classes, Dilation, Mask, Shape
+from xsentinel.products.lai import Inference
 from xsentinel.products.normalise import Method as StatisticsMethod
+from xsentinel.sl2p import DomainRule
 from xsentinel.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -184,17 +187,23 @@ class S2Dataset:
             memory_limit=memory_limit, explain=explain, **options,
         )  # fmt: skip
 
-    @borrow(biophysical_.lai)
+    @borrow(lai_.lai)
     def lai(
         self,
         *,
-        model: str = "sl2p",
+        model: str | PathLike[str] | Model = "sl2p",
+        samples: int = 0,
+        confidence: float = 0.95,
         resolution: int | None = None,
         domain: DomainRule = "flag",
         angles: Mapping[str, object] | None = None,
         platform: str | Sequence[str] | None = None,
+        **inference: Unpack[Inference],
     ) -> xr.Dataset:
-        return biophysical_.lai(self._ds, model=model, resolution=resolution, domain=domain, angles=angles, platform=platform)
+        return lai_.lai(
+            self._ds, model=model, samples=samples, confidence=confidence, resolution=resolution, domain=domain, angles=angles,
+            platform=platform, **inference,
+        )  # fmt: skip
 
     @borrow(biophysical_.biophysical)
     def biophysical(

@@ -28,6 +28,7 @@ Examples:
   xsentinel lai cube.zarr lai.zarr
   xsentinel lai S2A_20190530.tif lai.tif --resolution 20 --sza 27 --vza 5 --raa 100
   xsentinel lai S2_10m.nc S2_20m.nc out.zarr --resolution 20 -v lai -v fapar --mask-clouds
+  xsentinel lai cube.zarr lai.zarr --resolution 20 --model unet --samples 30
 """
 """The line of \\b keeps click from filling the lines."""
 
@@ -204,6 +205,18 @@ def _bytes(gigabytes: float | None) -> int | None:
     type=click.Choice(["10", "20"]),
     help="SL2P's set of input bands, that of 10 m or of 20 m; by the bands that are there if not given.",
 )
+@click.option(
+    "--model",
+    default="sl2p",
+    show_default=True,
+    help="sl2p; unet, a network that learnt its LAI; or the card (.json) or folder of a model of your own.",
+)
+@click.option("--samples", type=int, default=0, show_default=True, help="Monte Carlo samples of a network's dropout, for its uncertainty.")
+@click.option("--confidence", type=float, default=0.95, show_default=True, help="Of the interval, if there are samples.")
+@click.option("--interval", type=click.Choice(["predictive", "mean"]), help="Where SL2P's answer lies, or the mean of the samples.")
+@click.option("--seed", type=int, help="Of the samples; 0 if not given.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16", "auto"]), help="Of a network; fp32 if not given.")
+@click.option("--device", help="Of a network: cpu, cuda, cuda:1; cpu if not given.")
 @click.option("--mask-clouds/--keep-clouds", default=False, show_default=True, help="Leave out clouds and shadows by SCL first.")
 @click.option(
     "--domain",
@@ -220,19 +233,117 @@ def _bytes(gigabytes: float | None) -> int | None:
 @PROGRESS
 @errors_to_usage
 def lai(inputs: tuple[Path, ...], output: Path, resolution: float | None, variables: tuple[str, ...], **options: Any) -> None:
-    """Map leaf area index by SL2P.
+    """Map leaf area index by SL2P or a network.
 
-    Writes the maps of INPUT and their flags to OUTPUT; -v fapar and the like map other variables.
+    Writes the maps of INPUT and their flags to OUTPUT; -v fapar and the like map other variables. With
+    --samples a network's maps come with their standard deviation and interval.
     """
     cube = xs.open(list(inputs), resolution=resolution)
     if options["mask_clouds"]:
         cube = cube.s2.mask_clouds()
     angles = {name: options[name] for name in ("sza", "vza", "raa") if options[name] is not None}
     bands_at = int(options["inputs_at"]) if options["inputs_at"] else None
-    maps = cube.s2.biophysical(*variables, resolution=bands_at, domain=options["domain"], angles=angles, platform=options["platform"])
+    inputs_of = {"resolution": bands_at, "domain": options["domain"], "angles": angles, "platform": options["platform"]}
+    if options["model"] == "sl2p" and not options["samples"]:
+        maps = cube.s2.biophysical(*variables, **inputs_of)
+    elif set(variables) == {"lai"}:
+        network = {k: options[k] for k in ("interval", "seed", "precision", "device") if options[k] is not None}
+        maps = cube.s2.lai(model=options["model"], samples=options["samples"], confidence=options["confidence"], **inputs_of, **network)
+    else:
+        raise XSentinelError(f"--model {options['model']} maps lai only; take --model sl2p for {', '.join(variables)}")
     _report(write(maps, output, overwrite=options["overwrite"], progress=options["progress"]))
 
 
 def _report(files: list[str]) -> None:
     for file in files:
         click.echo(f"wrote {file}")
+
+
+@main.group()
+def train() -> None:
+    """Train models; needs the extra xsentinel[train]."""
+
+
+@train.command("lai")
+@INPUTS
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@RESOLUTION
+@click.option("--preset", default="default", show_default=True, help="default; paper (Albughdadi et al. 2020); or mlp, their baseline.")
+@click.option("--name", default="lai", show_default=True, help="Of the model and its files.")
+@click.option("--steps", type=int, help="Batches; as many as the preset says if not given.")
+@click.option("--spectra", type=click.Path(path_type=Path, dir_okay=False), help="CSV of more spectra: a column of reflectance a band.")
+@click.option("--held-out", type=float, default=0.2, show_default=True, help="Share of places for calibration and scores.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--patience", type=int, help="Stop after so many looks (each 250 steps) at the held-out places without a better one.")
+@click.option("--processes", type=int, default=1, show_default=True, help="Processes on this machine that share the work.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in FOLDER.")
+@KEEP_CLOUDS
+@PROGRESS
+@errors_to_usage
+def train_lai(inputs: tuple[Path, ...], folder: Path, resolution: float | None, preset: str, **options: Any) -> None:
+    """Train a network for LAI on SL2P's answers.
+
+    Each INPUT is a cube of its own. Writes the weights (.safetensors), their card (.json) and checkpoints to
+    FOLDER; xsentinel lai --model FOLDER runs the model.
+    """
+    from dataclasses import replace
+
+    from xsentinel.training import train_lai as run
+    from xsentinel.training.presets import get_preset
+    from xsentinel.training.spectra import read_spectra
+
+    chosen = get_preset(preset)
+    chosen = replace(chosen, steps=options["steps"] or chosen.steps)
+    spectra = read_spectra(options["spectra"], chosen.bands) if options["spectra"] else None
+    named = ("name", "seed", "held_out", "patience", "processes", "resume", "progress")
+    model = run(_cubes(inputs, resolution, options), folder, preset=chosen, spectra=spectra, **{key: options[key] for key in named})
+    click.echo(repr(model))
+
+
+@main.group()
+def evaluate() -> None:
+    """Measure models."""
+
+
+@evaluate.command("lai")
+@click.argument("model")
+@INPUTS
+@RESOLUTION
+@click.option("--samples", type=int, default=30, show_default=True, help="Monte Carlo samples; 0: one pass only.")
+@click.option(
+    "--domain",
+    type=click.Choice(["range", "grid", "any"]),
+    default="range",
+    show_default=True,
+    help="Pixels that count: inputs within SL2P's min–max, also on its grid (SNAP's rule), or all.",
+)
+@click.option("--by-date/--whole", default=True, show_default=True, help="A row a date before that of each cube.")
+@click.option("--csv", type=click.Path(path_type=Path, dir_okay=False), help="Write the table there too.")
+@KEEP_CLOUDS
+@errors_to_usage
+def evaluate_lai(model: str, inputs: tuple[Path, ...], resolution: float | None, csv: Path | None, **options: Any) -> None:
+    """Compare MODEL with SL2P on each INPUT, clouds masked by SCL.
+
+    MODEL is unet, or the card or folder of a model of your own. Prints correlation, average distance, MSE
+    and R2 (tables 4 to 6 of Albughdadi et al. 2020), the interval of the mean and sigma over the samples, the
+    coverage of the 95 % predictive interval, the rank correlation of sigma and error, and the seconds of a pass.
+    """
+    from xsentinel.products.lai import MODELS
+    from xsentinel.training.evaluate import evaluate_lai as run
+
+    cubes = _cubes(inputs, resolution, options)
+    table = run(MODELS.get(model, model), cubes, samples=options["samples"], domain=options["domain"], by_date=options["by_date"])
+    click.echo(table.to_string(index=False, float_format=lambda v: f"{v:.4f}"))
+    if csv:
+        table.to_csv(csv, index=False)
+        click.echo(f"wrote {csv}")
+
+
+def _cubes(inputs: tuple[Path, ...], resolution: float | None, options: dict[str, Any]) -> dict[str, Any]:
+    """Open each input as a cube of its own, named by its file."""
+    cubes = {}
+    for path in inputs:
+        cube = xs.open(path, resolution=resolution)
+        name = path.stem if path.stem not in cubes else str(path)
+        cubes[name] = cube if options["keep_clouds"] or "SCL" not in cube else cube.s2.mask_clouds()
+    return cubes

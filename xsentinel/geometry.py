@@ -97,8 +97,8 @@ def with_angle_attrs(values: xr.DataArray, name: str) -> xr.DataArray:
     return out
 
 
-def resolve_angles(ds: xr.Dataset, given: Mapping[str, object] | None = None) -> dict[str, xr.DataArray]:
-    """Give sza, vza and raa in degrees, those given before those of the dataset.
+def resolve_angles(ds: xr.Dataset, given: Mapping[str, object] | None = None, needed: tuple[str, ...] = NEEDED) -> dict[str, xr.DataArray]:
+    """Give sza, vza and raa, or those of them that are needed, in degrees, those given before those of the dataset.
 
     Parameters
     ----------
@@ -106,6 +106,8 @@ def resolve_angles(ds: xr.Dataset, given: Mapping[str, object] | None = None) ->
         May hold angles as coordinates or variables, scalar, (time) or (time, y, x), degrees.
     given : mapping, optional
         sza, vza, raa: numbers, sequences of one value a date, or DataArrays; degrees.
+    needed : tuple of str
+        Names of those that are looked at.
 
     Raises
     ------
@@ -118,12 +120,12 @@ def resolve_angles(ds: xr.Dataset, given: Mapping[str, object] | None = None) ->
     angles = {name: _small(a) for name, a in find_angles(ds).items()} | {
         name: _as_angle(ds, name, value) for name, value in (given or {}).items()
     }
-    missing = [f"{name} ({ANGLES[name].long_name})" for name in NEEDED if name not in angles]
+    missing = [f"{name} ({ANGLES[name].long_name})" for name in needed if name not in angles]
     if missing:
         raise GeometryError(f"the dataset has no {', '.join(missing)}; there is no sensible default: {HOW_TO_GIVE}")
-    for name in NEEDED:
+    for name in needed:
         _check_range(name, angles[name])
-    return {name: angles[name] for name in NEEDED}
+    return {name: angles[name] for name in needed}
 
 
 def _small(values: xr.DataArray) -> xr.DataArray:

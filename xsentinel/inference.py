@@ -1,0 +1,212 @@
+"""A model over a labelled cube: labels off, blocks through the network, labels on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xsentinel.blocks.model import Model
+from xsentinel.blocks.predict import Execution, Predictor, Together
+from xsentinel.blocks.tiles import Tiling, map_trimming
+from xsentinel.cube import encoding_of, grid_mapping_name, pixel_size, select_bands
+from xsentinel.errors import GridError, TimeError, UnitsError, XSentinelError
+from xsentinel.geometry import find_angles, resolve_angles, resolve_platforms
+from xsentinel.kernels.threads import n_cores
+from xsentinel.models.card import Card, Channel, Output
+from xsentinel.version import __version__
+
+LEAST_HALOS = 16
+"""Halos that the side of a chunk holds at the least: with fewer, margins are more than a quarter of the work."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How Monte Carlo dropout is run."""
+
+    samples: int = 0
+    """0: one pass, nothing dropped."""
+    seed: int = 0
+
+    def check(self) -> None:
+        """Refuse what cannot be sampled.
+
+        Raises
+        ------
+        XSentinelError
+            If the number of samples is 1 or below 0.
+        """
+        if self.samples < 0 or self.samples == 1:
+            raise XSentinelError(f"samples is {self.samples}; give 0 for one pass without dropout, or 2 or more (30 in the paper)")
+        if self.samples and not 0 <= self.seed < 2**63:
+            raise XSentinelError(f"seed is {self.seed}; give a whole number from 0 to 2⁶³ − 1")
+
+
+def infer(
+    ds: xr.Dataset,
+    model: Model,
+    sampling: Sampling,
+    execution: Execution,
+    angles: Mapping[str, object] | None = None,
+    platform: object = None,
+) -> dict[str, xr.DataArray]:
+    """Run a model over a cube; give ``<output>`` and, if sampled, ``<output>_std``, labelled, lazy if the cube is.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Bands (time, y, x); time may be missing for a model that takes each date by itself.
+    model : Model
+    sampling : Sampling
+    execution : Execution
+    angles : mapping, optional
+        ``sza``, ``vza``, ``raa`` in degrees, where the model takes them and the cube has none.
+    platform : str or sequence of str, optional
+        S2A, S2B or S2C, where the model asks for it and the cube does not tell.
+
+    Raises
+    ------
+    BandError, GridError, TimeError, UnitsError, GeometryError
+        If the cube does not fit the model.
+    """
+    card = model.card
+    bands = select_bands(ds, card.bands, f"model {card.name}")
+    _check(bands, ds, model)
+    sampling.check()
+    execution.check()
+    planes = {channel.name: _geometry(channel, ds, angles, platform) for channel in card.geometry}
+    data = _run(bands, [_values(c, planes[c.name]) for c in card.geometry], model, sampling, execution)
+    assumed = ", ".join(f"{c.name} = {c.default:g}" for c in card.geometry if planes[c.name] is None)
+    said = provenance(model, sampling, execution) | ({"assumed": f"{assumed}: the cube does not tell"} if assumed else {})
+    return _label(data, bands, card, said, bool(sampling.samples))
+
+
+def _check(bands: list[xr.DataArray], ds: xr.Dataset, model: Model) -> None:
+    """Check dates, pixel size and that the bands are reflectance as it is."""
+    card = model.card
+    n_dates = bands[0].sizes.get("time", 1)
+    if card.dates > 1 and n_dates != card.dates:
+        raise TimeError(
+            f"model {card.name} takes {card.dates} dates together and the cube has {n_dates}; select them, or make as many equal "
+            f"steps with fill_gaps(times=...)"
+        )
+    for band in bands:
+        if "normalisation" in band.attrs:
+            raise UnitsError(
+                f"{band.name} is normalised already ({band.attrs['normalisation']}); model {card.name} normalises by itself: "
+                f"give it the reflectance"
+            )
+    if not all(d in ds.coords and ds.sizes[d] > 1 for d in ("y", "x")):
+        return  # nothing says how large a pixel is
+    dy, dx = (abs(step) for step in pixel_size(ds))
+    if not (np.isclose(dy, card.resolution_m, rtol=0.01) and np.isclose(dx, card.resolution_m, rtol=0.01)):
+        raise GridError(
+            f"model {card.name} was trained at {card.resolution_m:g} m, and the pixels are {dy:g} × {dx:g} (y, x, in units of the CRS); "
+            f"open the cube at its resolution: xsentinel.open(..., resolution={card.resolution_m:g})"
+        )
+
+
+def _geometry(channel: Channel, ds: xr.Dataset, angles: Mapping[str, object] | None, platform: object) -> xr.DataArray | None:
+    """Give a plane beside the bands, None where the cube does not tell and the card has a default."""
+    if channel.name == "s2b":
+        return (resolve_platforms(ds, platform) != "S2A").astype(np.float32)
+    name = channel.name.removeprefix("cos_")
+    if channel.default is not None and name not in (find_angles(ds) | dict(angles or {})):
+        return None
+    angle = resolve_angles(ds, angles, (name,))[name]
+    cosine: xr.DataArray = xr.ufuncs.cos(xr.ufuncs.deg2rad(angle.astype(np.float64))).astype(np.float32)
+    return cosine
+
+
+def _values(channel: Channel, plane: xr.DataArray | None) -> xr.DataArray:
+    return xr.DataArray(np.float32(channel.default or 0)) if plane is None else plane
+
+
+def _run(bands: list[xr.DataArray], planes: list[xr.DataArray], model: Model, sampling: Sampling, execution: Execution) -> Any:
+    """Give (map, plane, y, x), numpy or dask as the bands."""
+    card, halo = model.card, model.card.halo
+    bare = _one_dtype([_with_time(b.reset_coords(drop=True)) for b in bands])
+    stored, lazy = _stack(bare, card.dates > 1, halo is None)
+    n_maps = stored.shape[0] if card.dates == 1 else 1
+    encodings = tuple(encoding_of(b) for b in bare)
+    predictor = Predictor(model, encodings, sampling.samples, sampling.seed, execution, 1 if lazy else n_cores())
+    leading = (-1 if card.dates == 1 else 1, predictor.n_out)
+    tiling = Tiling(np.float32, halo or 0, stride=card.stride, least=LEAST_HALOS * (halo or 0), leading=leading)
+    return map_trimming(predictor, [stored, *(_plane(p, n_maps) for p in planes)], tiling)
+
+
+def _stack(bands: list[xr.DataArray], all_dates: bool, all_pixels: bool) -> tuple[Any, bool]:
+    """Put bands together, as (time, band, y, x), and say whether that is lazy: one chunk of bands, and of what must not be cut."""
+    if all(b.chunks is None for b in bands):
+        return Together(tuple(b.values for b in bands)), False
+    import dask.array as da
+
+    stored = da.stack([da.asarray(b.data) for b in bands], 1)
+    whole = {1: -1} | ({0: -1} if all_dates else {}) | ({2: -1, 3: -1} if all_pixels else {})
+    return stored.rechunk(whole), True
+
+
+def _with_time(array: xr.DataArray) -> xr.DataArray:
+    return array if "time" in array.dims else array.expand_dims("time")
+
+
+def _one_dtype(bands: list[xr.DataArray]) -> list[xr.DataArray]:
+    """Keep uint16 where all bands are; decode and bring to float32 otherwise."""
+    if all(b.dtype == np.uint16 for b in bands):
+        return bands
+    done = []
+    for band in bands:
+        code = encoding_of(band)
+        if band.dtype.kind in "iu":
+            band = band.where(band != code.nodata).astype(np.float32) * np.float32(code.scale) + np.float32(code.offset)
+        done.append(band.astype(np.float32).drop_attrs())
+    return done
+
+
+def _plane(values: xr.DataArray, n_maps: int) -> Any:
+    """Bring a plane to (map, 1, y or 1, x or 1); of several dates together the mean counts."""
+    full = _with_time(values.reset_coords(drop=True))
+    if n_maps == 1 and full.sizes["time"] > 1:
+        full = full.mean("time", keepdims=True)
+    for dim in ("y", "x"):
+        full = full if dim in full.dims else full.expand_dims(dim)
+    data = full.transpose("time", "y", "x").data[:, None]
+    return np.broadcast_to(data, (n_maps, *data.shape[1:])) if isinstance(data, np.ndarray) else data
+
+
+def _label(data: Any, bands: list[xr.DataArray], card: Card, said: dict[str, Any], sampled: bool) -> dict[str, xr.DataArray]:
+    """Put names, coordinates, CF attributes and provenance on."""
+    like = bands[0] if card.dates == 1 or "time" not in bands[0].dims else bands[0].isel(time=-1, drop=True)
+    mapping = grid_mapping_name(bands[0])
+    shared = said | ({"grid_mapping": mapping} if mapping else {})
+    coords = {k: c for k, c in like.coords.items() if set(c.dims) <= set(like.dims)}
+    maps = {}
+    for k, output in enumerate(card.outputs):
+        names = {output.name: k} | ({f"{output.name}_std": k + len(card.outputs)} if sampled else {})
+        for name, plane in names.items():
+            values = data[:, plane] if "time" in like.dims else data[0, plane]
+            maps[name] = xr.DataArray(values, coords, like.dims, name, _attrs(output, name != output.name) | shared)
+    return maps
+
+
+def _attrs(output: Output, spread: bool) -> dict[str, Any]:
+    """Give the CF attributes of an output, or of its standard deviation."""
+    if not spread:
+        attrs = {"long_name": output.long_name, "standard_name": output.standard_name, "units": output.units}
+        return {k: v for k, v in attrs.items() if v}
+    words = {"long_name": f"standard deviation of {output.long_name} over Monte Carlo dropout", "units": output.units}
+    return words | ({"standard_name": f"{output.standard_name} standard_error"} if output.standard_name else {})
+
+
+def provenance(model: Model, sampling: Sampling, execution: Execution) -> dict[str, Any]:
+    """Say what a map was made with, for its attributes."""
+    sampled = {"samples": sampling.samples, "seed": sampling.seed} if sampling.samples else {}
+    return {
+        "model": model.card.name,
+        "weights_digest": f"sha256:{model.card.digest}",
+        "precision": "bf16" if execution.is_bf16 else "fp32",
+        "xsentinel_version": __version__,
+    } | sampled

@@ -1,0 +1,57 @@
+"""Bands as stored to the input planes of a network: decoded, normalised, gaps at zero, channels innermost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xsentinel.kernels.compiled import compiled, inlined
+
+_jit: Any = compiled  # Any: the functions below carry no types, blocks call them
+_inline: Any = inlined
+
+
+@_inline
+def _decode(line, gain, shift, nodata, plane, seen):
+    """Decode and normalise one line of a band; unset seen where it is missing."""
+    for j in range(line.size):
+        value = np.float32(line[j])
+        # of NaN and infinity, value - value is not 0
+        seen[j] = seen[j] if (value - value == 0) & (value != nodata) else np.int32(0)
+        plane[j] = value * gain + shift
+
+
+@_jit
+def fill_channels(stored, gain, shift, nodata, out, valid):
+    """Write (value · gain + shift) of each band into its channel; where any band is missing, 0 into all.
+
+    Parameters
+    ----------
+    stored : (band, y, x), uint16 or float32
+    gain, shift : (band,), float32
+        Decoding and normalisation in one: (stored · scale + offset − low) / (high − low).
+    nodata : (band,), float32
+        Stored value that means no data; NaN for a band that has none. NaN and infinity always do.
+    out : (y, x, channel), float32
+        Written: the first channels. The others, of geometry, are left as they are.
+    valid : (y, x), bool
+        Unset where a band is missing; what is unset on entry stays so.
+    """
+    n_bands, height, width = stored.shape
+    # planar first, where the arithmetic is done eight at a time; then a row of pixels at once, while it is in L1
+    planes, seen = np.empty((n_bands, width), np.float32), np.empty(width, np.int32)
+    for i in range(height):
+        row, here = out[i], valid[i]
+        for j in range(width):
+            seen[j] = here[j]
+        for k in range(n_bands):
+            _decode(stored[k, i], gain[k], shift[k], nodata[k], planes[k], seen)
+        for j in range(width):
+            here[j] = seen[j] != 0
+            if here[j]:
+                for k in range(n_bands):
+                    row[j, k] = planes[k, j]
+            else:
+                for k in range(row.shape[1]):
+                    row[j, k] = np.float32(0)

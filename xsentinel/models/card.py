@@ -1,0 +1,259 @@
+"""What is known of a trained model: a record that is read before any weight is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from xsentinel.bands import BANDS
+from xsentinel.errors import ReadError
+
+MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
+FORMAT = "xsentinel model 1"
+GEOMETRY = {
+    "cos_sza": "cosine of the sun zenith angle",
+    "cos_vza": "cosine of the view zenith angle",
+    "cos_raa": "cosine of the relative azimuth",
+    "s2b": "1 where SL2P takes the coefficients of Sentinel-2B (S2B and S2C), 0 where those of 2A",
+}
+"""Planes beside the bands that a network may take, constant over a date or not."""
+MULTIHASH_SHA256 = "1220"
+"""What stands before a SHA-256 in a STAC checksum."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One input plane of a network, and its normalisation: ``low`` becomes 0 and ``high`` 1, nothing is clipped."""
+
+    name: str
+    """A band, or a row of `GEOMETRY`."""
+    low: float
+    """Reflectance [1], radar dB, or cosine."""
+    high: float
+    """In the same unit."""
+    default: float | None = None
+    """What counts where the cube does not tell; None: it must tell. The attributes of a map name what was not told."""
+
+    @property
+    def is_band(self) -> bool:
+        """Whether it is a band of the cube."""
+        return self.name in BANDS
+
+
+@dataclass(frozen=True)
+class Output:
+    """One quantity that a network estimates."""
+
+    name: str
+    """Name of the variable."""
+    long_name: str
+    units: str
+    standard_name: str | None = None
+    """CF standard name, if there is one."""
+    minimum: float | None = None
+    """What lies below is set to it."""
+    maximum: float | None = None
+    """What lies above is set to it."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    r"""How far the truth lies from the estimate, learnt from places that the network was not trained on.
+
+    The half-width of an interval that holds the share ``confidence`` of answers is
+    :math:`q\,\sqrt{a^2 + (b\sigma)^2 + (c\,\bar y)^2}` with q from ``quantiles``.
+    """
+
+    floor: float
+    """a, in units of the output."""
+    spread: float
+    """b, of the standard deviation over Monte Carlo samples."""
+    level: float
+    """c, of the estimate itself."""
+    quantiles: tuple[tuple[float, float], ...]
+    """(confidence, q), rising; from the empirical quantiles of the scaled errors (conformal prediction)."""
+    samples: int
+    """Monte Carlo samples that it was learnt with."""
+    coverage: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """Source held out → share of its pixels that the 95 % interval held."""
+
+    def quantile(self, confidence: float) -> float:
+        """Give q, between the confidences that were calibrated on a line."""
+        levels, quantiles = zip(*self.quantiles, strict=True)
+        return float(np.interp(confidence, levels, quantiles))
+
+    def scale(self, mean: Any, spread: Any) -> Any:
+        """Give what q is multiplied by, of arrays of any kind, in their own precision."""
+        return ((self.spread * spread) ** 2 + (self.level * mean) ** 2 + self.floor**2) ** 0.5
+
+    def half_width(self, mean: Any, spread: Any, confidence: float) -> Any:
+        """Give half the width of the interval that holds a share of the answers."""
+        return self.quantile(confidence) * self.scale(mean, spread)
+
+
+@dataclass(frozen=True)
+class Card:
+    """A trained model, without its weights.
+
+    Saves as the JSON of a STAC item with the Machine Learning Model extension.
+    """
+
+    name: str
+    network: str
+    """A row of `xsentinel.models.networks.NETWORKS`."""
+    settings: Mapping[str, Any] = field(hash=False)
+    """What the network is built with: widths, dropout …"""
+    channels: tuple[Channel, ...]
+    """Inputs in order, bands before geometry; with several dates, the bands of the first date come first."""
+    outputs: tuple[Output, ...]
+    resolution_m: float
+    """Pixel size that it was trained at."""
+    stride: int
+    """Blocks start at its multiples."""
+    radius: int | None
+    """Pixels around one that its value may depend on; None if all do."""
+    licence: str
+    dates: int = 1
+    """1: each date by itself; more: that many dates together give one map."""
+    training: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Data, teacher, steps, seed, versions."""
+    scores: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """How it does on places not trained on, with the baselines beside it."""
+    calibration: Calibration | None = None
+    digest: str = ""
+    """SHA-256 of the file of weights."""
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Bands in order."""
+        return tuple(c.name for c in self.channels if c.is_band)
+
+    @property
+    def geometry(self) -> tuple[Channel, ...]:
+        """The planes that are no bands, in order behind them."""
+        return tuple(c for c in self.channels if not c.is_band)
+
+    @property
+    def halo(self) -> int | None:
+        """Radius rounded up to the stride."""
+        return None if self.radius is None else -(-self.radius // self.stride) * self.stride
+
+    @property
+    def n_in(self) -> int:
+        """Planes that the network takes."""
+        return self.dates * len(self.bands) + len(self.geometry)
+
+    def with_digest(self, digest: str) -> Card:
+        """Give the same card for these weights."""
+        return replace(self, digest=digest)
+
+    def to_json(self) -> str:
+        """Write the card as JSON text, which `from_json` reads."""
+        return json.dumps(_item(self), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Card:
+        """Read the text of `to_json`.
+
+        Raises
+        ------
+        ReadError
+            If it is no such text, or says what cannot be.
+        """
+        try:
+            item = json.loads(text)
+            record = item["properties"]["xsentinel:model"]
+        except (json.JSONDecodeError, KeyError, TypeError) as err:
+            raise ReadError(f"this is no card of an xsentinel model ({err!r}); give the .json that lies beside its .safetensors") from err
+        if record.get("format") != FORMAT:
+            raise ReadError(f"this card has the format {record.get('format')!r}, and this version reads {FORMAT!r}")
+        try:
+            card = _card(cls, record)
+        except (KeyError, TypeError, ValueError) as err:
+            raise ReadError(f"this model card is incomplete or damaged: {err}; save the model again") from err
+        _check(card)
+        return card
+
+
+def _card(cls: type[Card], record: Mapping[str, Any]) -> Card:
+    read = {f.name: record[f.name] for f in fields(cls) if f.name in record}
+    read["channels"] = tuple(Channel(**c) for c in record["channels"])
+    read["outputs"] = tuple(Output(**o) for o in record["outputs"])
+    if record.get("calibration"):
+        found = record["calibration"]
+        read["calibration"] = Calibration(**found | {"quantiles": tuple((float(c), float(q)) for c, q in found["quantiles"])})
+    return cls(**read)
+
+
+def _check(card: Card) -> None:
+    """Refuse what a hand may have written into a card."""
+    wrong = [c.name for c in card.channels if not (isfinite(c.low) and isfinite(c.high) and c.high > c.low)]
+    if wrong:
+        raise ReadError(f"model {card.name}: the normalisation of {', '.join(wrong)} is not low < high; save the model again")
+    unknown = [c.name for c in card.geometry if c.name not in GEOMETRY]
+    if unknown:
+        raise ReadError(f"model {card.name} takes {', '.join(unknown)}, which is neither a band nor one of {', '.join(GEOMETRY)}")
+    if not card.outputs or card.stride < 1 or card.dates < 1 or not isfinite(card.resolution_m):
+        raise ReadError(f"model {card.name}: outputs, stride, dates or resolution make no sense; save the model again")
+
+
+def _item(card: Card) -> dict[str, Any]:
+    """Lay the card out as a STAC item."""
+    properties = {
+        "datetime": None,
+        "start_datetime": "2015-06-23T00:00:00Z",
+        "end_datetime": "9999-12-31T00:00:00Z",
+        "license": card.licence,
+        "mlm:name": card.name,
+        "mlm:architecture": card.network,
+        "mlm:framework": "PyTorch",
+        "mlm:pretrained": True,
+        "mlm:tasks": ["regression"],
+        "mlm:hyperparameters": dict(card.settings),
+        "mlm:input": [_input(card)],
+        "mlm:output": [_output(o) for o in card.outputs],
+        "xsentinel:model": {"format": FORMAT} | asdict(card),
+    }
+    weights = {
+        "href": f"{card.name}.safetensors",
+        "type": "application/octet-stream; application=safetensors",
+        "title": "weights",
+        "roles": ["mlm:model", "mlm:weights"],
+        "mlm:artifact_type": "safetensors",
+        "file:checksum": MULTIHASH_SHA256 + card.digest,
+    }
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": [MLM, "https://stac-extensions.github.io/file/v2.1.0/schema.json"],
+        "id": card.name,
+        "geometry": None,
+        "properties": properties,
+        "links": [],
+        "assets": {"model": weights},
+    }
+
+
+def _names(card: Card) -> str:
+    return ", ".join(c.name for c in card.geometry) or "nothing"
+
+
+def _input(card: Card) -> dict[str, Any]:
+    return {
+        "name": "channels",
+        "bands": list(card.bands),
+        "input": {"shape": [-1, card.n_in, -1, -1], "dim_order": ["batch", "channel", "height", "width"], "data_type": "float32"},
+        "value_scaling": [{"type": "min-max", "minimum": c.low, "maximum": c.high} for c in card.channels],
+        "resize_type": None,
+        "description": f"reflectance at {card.resolution_m:g} m, then {_names(card)}; gaps are 0 after scaling",
+    }
+
+
+def _output(output: Output) -> dict[str, Any]:
+    shape = {"shape": [-1, 1, -1, -1], "dim_order": ["batch", "channel", "height", "width"], "data_type": "float32"}
+    return {"name": output.name, "tasks": ["regression"], "result": shape, "description": f"{output.long_name} [{output.units}]"}

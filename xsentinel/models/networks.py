@@ -1,0 +1,35 @@
+"""The table of networks: a new one is a file of its own and a row here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from xsentinel.errors import ReadError
+from xsentinel.models.card import Card
+
+if TYPE_CHECKING:
+    from xsentinel.models.network import Network
+
+NETWORKS = {
+    "unet": "UNet",
+    "mlp": "MLP",
+}
+"""Name in a card, which is the name of the module → class."""
+
+
+def build_network(card: Card) -> Network:
+    """Build the network of a card, with weights not yet trained.
+
+    Raises
+    ------
+    ReadError
+        If the network is not in the table or does not take these settings.
+    """
+    if card.network not in NETWORKS:
+        raise ReadError(f"model {card.name} is a {card.network!r}, which this version does not know; it knows {', '.join(NETWORKS)}")
+    kind: type[Network] = getattr(import_module(f"xsentinel.models.{card.network}"), NETWORKS[card.network])
+    try:
+        return kind(card.n_in, len(card.outputs), **card.settings)
+    except (TypeError, ValueError) as err:
+        raise ReadError(f"model {card.name}: {card.network} cannot be built with {dict(card.settings)}: {err}") from err

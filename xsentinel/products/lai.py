@@ -1,0 +1,209 @@
+"""Leaf area index, by SL2P or by a trained network with its uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Literal, TypedDict, Unpack
+
+import xarray as xr
+
+from xsentinel.blocks.model import Model, load_model
+from xsentinel.blocks.predict import Execution, Precision
+from xsentinel.errors import XSentinelError
+from xsentinel.inference import Sampling, infer, provenance
+from xsentinel.models.card import Calibration, Card
+from xsentinel.sl2p import DomainRule, estimate
+
+Interval = Literal["predictive", "mean"]
+
+MODELS = {"unet": "lai-unet"}
+"""Short name → model that comes with the package."""
+
+
+class Inference(TypedDict, total=False):
+    """Options of networks; SL2P takes none of them."""
+
+    interval: Interval
+    seed: int
+    precision: Precision
+    device: str
+
+
+@dataclass(frozen=True)
+class IntervalRule:
+    """Which interval is asked for."""
+
+    kind: Interval = "predictive"
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("predictive", "mean"):
+            raise XSentinelError(
+                f"interval is {self.kind!r}; it is 'predictive' (where SL2P's answer lies) or 'mean' (how well the mean of the "
+                f"samples is known)"
+            )
+        if not 0 < self.confidence < 1:
+            raise XSentinelError(f"confidence is {self.confidence:g}; it is a share between 0 and 1, such as 0.95")
+
+
+def lai(
+    ds: xr.Dataset,
+    *,
+    model: str | PathLike[str] | Model = "sl2p",
+    samples: int = 0,
+    confidence: float = 0.95,
+    resolution: int | None = None,
+    domain: DomainRule = "flag",
+    angles: Mapping[str, object] | None = None,
+    platform: str | Sequence[str] | None = None,
+    **inference: Unpack[Inference],
+) -> xr.Dataset:
+    r"""Estimate leaf area index.
+
+    Half the one-sided green leaf area per ground area of the whole canopy. By default by the neural network
+    of the SNAP biophysical processor (SL2P), which overestimates above LAI 4 over crops and underestimates
+    forest (Fernandes et al. 2023). ``model="unet"`` runs a U-Net that learnt SL2P's answers (Albughdadi et
+    al. 2020, but thinner, and with angles and platform as inputs, on which SL2P's answer depends); its Monte
+    Carlo dropout gives the uncertainty of the model.
+
+    With ``samples`` T > 0 each channel mask, a function of seed and sample alone, is one network; of their
+    answers the mean :math:`\bar y` and the standard deviation :math:`\sigma` are kept. Two intervals:
+
+    .. math:: \text{predictive: } \bar y \pm q\,\sqrt{a^2 + (b\sigma)^2 + (c\bar y)^2}, \qquad
+              \text{mean: } \bar y \pm t_{T-1,\,(1+\gamma)/2}\;\sigma/\sqrt{T}
+
+    *predictive* holds SL2P's answer with the confidence asked for, as calibrated on places that the network
+    was not trained on (its coverage stands on the card). *mean* says how well T samples fix their own mean,
+    two-sided (t = 2.045 for T = 30 and 95 %; the paper's 1.699 is the one-sided point). Neither knows SL2P's
+    own error.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A cube: bands (time, y, x), float32 reflectance [1] or uint16 as stored with ``scale_factor``;
+        any of the dims may be missing. For SL2P see `biophysical`. For networks the bands, pixel size and
+        angles of their card: ``unet`` takes B02 … B8A, B11, B12 at 20 m, ``platform`` and ``sza``, and where
+        there are any ``vza`` and ``raa``.
+    model : {"sl2p", "unet"}, path or Model
+        The estimator: a name, or a model of your own as `xsentinel.load_model` finds it.
+    samples : int
+        Monte Carlo samples; 0 makes one pass with nothing dropped. SL2P has none.
+    confidence : float
+        Of the interval, between 0 and 1.
+    resolution, domain
+        Of SL2P only, as `biophysical`.
+    angles, platform
+        As `biophysical`, where the cube does not tell; they go before what it tells.
+    **inference
+        Of networks only. ``interval``: "predictive" (default) or "mean"; ``seed``: of the masks, 0;
+        ``precision``: "fp32" (default), "bf16" or "auto" (bfloat16 where the device multiplies in it, else
+        fp32; the attribute ``precision`` says which it was); ``device``: "cpu" (default), "cuda", "cuda:1".
+
+    Returns
+    -------
+    xarray.Dataset
+        ``lai`` (float32, m² m⁻², NaN where an input is missing); lazy if the input is, on the same grid with
+        the same coordinates. From SL2P with ``lai_flags`` (uint8, see `biophysical`); with samples > 0 with
+        ``lai_std``, ``lai_lower`` and ``lai_upper`` (float32, m² m⁻²). Networks keep to 0 … 8, as SL2P's
+        training data do.
+
+    Raises
+    ------
+    XSentinelError
+        As `biophysical`; or if the model is not known, does not fit the cube, or is asked for what it has not.
+
+    References
+    ----------
+    Albughdadi et al. (2020), Towards a massive Sentinel-2 LAI time-series production using 2-D convolutional
+    networks, hal-02551143. Fernandes et al. (2023), Remote Sensing of Environment 292.
+
+    Examples
+    --------
+    >>> import xsentinel as xs
+    >>> cube = xs.sample("zurich", resolution=20)
+    >>> round(float(cube.s2.lai().lai.median()), 1)
+    1.9
+    >>> maps = cube.s2.lai(model="unet", samples=30, confidence=0.95)
+    >>> list(maps)
+    ['lai', 'lai_std', 'lai_lower', 'lai_upper']
+    >>> round(float(maps.lai.median()), 1)
+    1.9
+    """
+    if isinstance(model, str) and model == "sl2p":
+        _refuse("SL2P gives one answer and its flags", {"samples": samples or None, **inference}, "model='unet'")
+        return estimate(ds, ("lai",), resolution=resolution, domain=domain, angles=angles, platform=platform)
+    given = {"resolution": resolution, "domain": None if domain == "flag" else domain}
+    _refuse("a network takes the inputs of its card", given, "model='sl2p'")
+    found = _find(model)
+    rule = IntervalRule(inference.get("interval", "predictive"), confidence)
+    sampling = Sampling(samples, inference.get("seed", 0))
+    execution = Execution(inference.get("device", "cpu"), inference.get("precision", "fp32"))
+    if samples:
+        _calibration(found.card, rule)
+    maps = infer(ds, found, sampling, execution, angles, platform)
+    if samples:
+        maps |= _interval(maps, found.card, rule, samples)
+    return xr.Dataset(maps, attrs=_scene_attrs() | provenance(found, sampling, execution))
+
+
+def _refuse(why: str, given: Mapping[str, object], instead: str) -> None:
+    """Refuse options that an estimator does not have, instead of passing over them."""
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise XSentinelError(f"{', '.join(names)} cannot be given here: {why}; leave out, or take {instead}")
+
+
+def _find(model: str | PathLike[str] | Model) -> Model:
+    """Find a model, and check that it estimates LAI."""
+    if isinstance(model, str) and "/" not in model and "." not in model and model not in (*MODELS, *MODELS.values()):
+        raise XSentinelError(
+            f"model {model!r} is not known; the models for lai are 'sl2p', {', '.join(map(repr, MODELS))}, or the path of one of your own"
+        )
+    found = load_model(MODELS.get(str(model), model))
+    if "lai" not in [output.name for output in found.card.outputs]:
+        raise XSentinelError(
+            f"model {found.card.name} estimates {', '.join(o.name for o in found.card.outputs)}, not lai; the models for lai are "
+            f"'sl2p', {', '.join(map(repr, MODELS))}"
+        )
+    return found
+
+
+def _calibration(card: Card, rule: IntervalRule) -> Calibration | None:
+    """Give what a predictive interval needs, None for that of the mean."""
+    if rule.kind == "mean":
+        return None
+    if card.calibration is None:
+        raise XSentinelError(f"model {card.name} was not calibrated, so it has no predictive interval; take interval='mean'")
+    levels = [level for level, _ in card.calibration.quantiles]
+    if not levels[0] <= rule.confidence <= levels[-1]:
+        raise XSentinelError(
+            f"confidence is {rule.confidence:g}; model {card.name} was calibrated from {levels[0]:g} to {levels[-1]:g}: take one between"
+        )
+    return card.calibration
+
+
+def _interval(maps: Mapping[str, xr.DataArray], card: Card, rule: IntervalRule, samples: int) -> dict[str, xr.DataArray]:
+    """Give the lower and the upper end of the interval."""
+    from scipy.special import stdtrit
+
+    mean, spread, calibration = maps["lai"], maps["lai_std"], _calibration(card, rule)
+    if calibration is None:
+        half = spread * float(stdtrit(samples - 1, (1 + rule.confidence) / 2) / samples**0.5)
+    else:
+        half = calibration.half_width(mean, spread, rule.confidence)
+    output = next(o for o in card.outputs if o.name == "lai")
+    ends = {"lai_lower": mean - half, "lai_upper": mean + half}
+    words = {"predictive": "interval that holds the answer of SL2P", "mean": "confidence interval of the mean of the samples"}[rule.kind]
+    for name, end in ends.items():
+        shared = {k: v for k, v in mean.attrs.items() if k not in ("long_name", "standard_name")}
+        side = name.rpartition("_")[2]
+        end.attrs = {"long_name": f"{side} end of the {rule.confidence:.0%} {words}"} | shared
+        end.attrs |= {"interval": rule.kind, "confidence": rule.confidence}
+    mean.attrs["ancillary_variables"] = "lai_std lai_lower lai_upper"
+    return {name: end.clip(output.minimum, output.maximum, keep_attrs=True).rename(name) for name, end in ends.items()}
+
+
+def _scene_attrs() -> dict[str, str]:
+    return {"Conventions": "CF-1.11", "source": "Copernicus Sentinel-2 MSI", "references": "Albughdadi et al. (2020), hal-02551143"}

@@ -1,0 +1,29 @@
+"""Training: patches of cubes, a teacher, a loop, a calibration; needs the extra ``xsentinel[train]``."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from xsentinel.errors import XSentinelError
+
+if TYPE_CHECKING:
+    from xsentinel.training.evaluate import evaluate_lai
+    from xsentinel.training.lai import train_lai
+    from xsentinel.training.presets import PRESETS, Preset
+
+__all__ = ["PRESETS", "Preset", "evaluate_lai", "train_lai"]
+
+_HOMES = {"PRESETS": "presets", "Preset": "presets", "evaluate_lai": "evaluate", "train_lai": "lai"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import torch and lightning when one of the names is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(f"xsentinel.training.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as err:
+        if err.name != "lightning":
+            raise
+        raise XSentinelError("training needs Lightning: pip install 'xsentinel[train]'") from err

@@ -1,0 +1,114 @@
+"""The training loop: Lightning's, with the loss, the masks of dropout and the schedule that a preset asks for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from xsentinel.models.network import Masks, Network, draw
+from xsentinel.training.presets import Preset
+
+HUBER = 0.05
+"""LAI below which the loss is squared."""
+
+STEPS_AN_EPOCH = 250
+"""Between two looks at the held-out places, and two checkpoints."""
+
+Batches = Callable[[int, int, int], Dataset[Any]]
+"""(first, last, rank) → the batches of an epoch."""
+
+
+class Regression(LightningModule):
+    """A network that learns one map from patches, masked pixel by pixel."""
+
+    def __init__(
+        self, network: Network, preset: Preset, batches: Batches, held_out: Sequence[tuple[Tensor, Tensor, Tensor]], seed: int
+    ) -> None:
+        super().__init__()
+        self.network, self.preset, self.batches, self.held_out, self.seed = network, preset, batches, held_out, seed
+
+    def masks(self, n: int, step: int) -> Masks:
+        """Draw dropout for a batch: none for the first share of it."""
+        drawn = draw(self.network.sites, n, np.random.default_rng((self.seed, 1, self.global_rank, step)))
+        n_whole = round(self.preset.whole * n)
+        return [m if m is None else torch.cat([torch.ones_like(m[:n_whole]), m[n_whole:]]).to(self.device) for m in drawn]
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
+        """Give the loss over the pixels that count."""
+        inputs, truth, counts = batch
+        if self.global_step >= self.preset.freeze_norm * self.preset.steps:
+            freeze_norms(self.network)
+        answer = self.network(inputs.contiguous(memory_format=torch.channels_last), self.masks(len(inputs), self.global_step))[:, 0]
+        crop = self.preset.crop
+        inner = (slice(None), slice(crop, answer.shape[1] - crop), slice(crop, answer.shape[2] - crop))
+        found, wanted = answer[inner][counts[inner]], truth[inner][counts[inner]]
+        loss = functional.mse_loss(found, wanted) if self.preset.loss == "mse" else functional.smooth_l1_loss(found, wanted, beta=HUBER)
+        self.log("distance", (found - wanted).abs().mean(), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
+        """Log the mean distance, nothing dropped."""
+        inputs, truth, counts = batch
+        distance = (self.network(inputs.contiguous(memory_format=torch.channels_last))[:, 0] - truth).abs()[counts]
+        self.log("held_out", distance.mean(), batch_size=int(counts.sum()), prog_bar=True, sync_dist=True)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Give the batches of this epoch, so that a resumed run goes on where it was."""
+        first = self.current_epoch * STEPS_AN_EPOCH
+        return DataLoader(self.batches(first, min(first + STEPS_AN_EPOCH, self.preset.steps), self.global_rank), batch_size=None)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Give the held-out places."""
+        return DataLoader(self.held_out, batch_size=None)  # type: ignore[arg-type]
+
+    def configure_optimizers(self) -> Any:
+        """Adam with one cycle, or the paper's RMSprop."""
+        rate = self.preset.rate
+        if self.preset.optimiser == "rmsprop":
+            return torch.optim.RMSprop(self.parameters(), rate)
+        optimiser = torch.optim.Adam(self.parameters(), rate)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, self.preset.steps, pct_start=0.1, final_div_factor=1000)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+
+def freeze_norms(network: nn.Module) -> None:
+    """Let batch normalisation keep its statistics: those of one batch, mixed of many kinds, are noise to a regression."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+
+
+def fit(task: Regression, folder: Path, *, resume: bool, processes: int, progress: bool, patience: int | None) -> None:
+    """Train until the last step, or until the held-out distance has not fallen for ``patience`` epochs."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # not its hardware report and advice
+    last = folder / "checkpoints" / "last.ckpt"
+    keep = ModelCheckpoint(folder / "checkpoints", monitor="held_out", save_last=True, filename="best", enable_version_counter=False)
+    callbacks: list[Callback] = [keep, *([TQDMProgressBar()] if progress else [])]
+    if patience is not None:
+        callbacks.append(EarlyStopping("held_out", patience=patience))
+    trainer = Trainer(
+        accelerator="auto",
+        devices=processes if processes > 1 else "auto",
+        strategy="ddp" if processes > 1 else "auto",
+        max_steps=task.preset.steps,
+        gradient_clip_val=1.0,
+        callbacks=callbacks,
+        logger=False,
+        default_root_dir=folder,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+    )
+    torch.manual_seed(task.seed)
+    trainer.fit(task, ckpt_path=str(last) if resume and last.exists() else None)
