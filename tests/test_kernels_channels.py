@@ -13,6 +13,11 @@ GEOMETRY = 7.5
 """What stands in the planes of geometry."""
 
 
+def beside(n, height, width):
+    """Planes of geometry, all one number."""
+    return np.broadcast_to(np.float32(GEOMETRY), (n, height, width))
+
+
 def twin(stored, gain, shift, nodata, out, valid):
     """Decode and normalise all, then put 0 where a band is missing."""
     values = stored.astype(np.float64)
@@ -60,7 +65,7 @@ def test_planes_against_twin(dtype, n_extra, n_bands, height, width, gaps, seed)
     valid = np.random.default_rng(seed).random((height, width)) < 0.9
     filled, seen = twin(stored, *factors, out, valid)
     before = stored.copy()
-    fill_channels(stored, *factors, out, valid)
+    fill_channels(stored, *factors, beside(n_extra, height, width), out, valid)
     np.testing.assert_allclose(out, filled, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(valid, seen)
     np.testing.assert_array_equal(stored, before)
@@ -74,7 +79,7 @@ def test_a_part_of_larger_arrays_is_filled_and_no_more(dtype):
     large, wide = np.full((4, 9, 8, 5), GEOMETRY, np.float32), np.ones((4, 5, 11), np.bool_)
     filled, seen = twin(stored, *factors, large[2, :5, :6], wide[2, :, 3:9])
     untouched, still = large.copy(), wide.copy()
-    fill_channels(stored, *factors, large[2, :5, :6], wide[2, :, 3:9])
+    fill_channels(stored, *factors, beside(2, 5, 6), large[2, :5, :6], wide[2, :, 3:9])
     np.testing.assert_allclose(large[2, :5, :6], filled, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(wide[2, :, 3:9], seen)
     large[2, :5, :6], wide[2, :, 3:9] = untouched[2, :5, :6], still[2, :, 3:9]
@@ -86,7 +91,7 @@ def test_part_of_a_band_is_no_number():
     factors = np.ones(2, np.float32), np.zeros(2, np.float32), np.array([np.nan, -1], np.float32)
     values = np.array([[[1, np.nan, 3, np.inf, 5, -1]], [[1, 2, -1, 4, -np.inf, 6]]], np.float32)
     out, valid = np.full((1, 6, 3), GEOMETRY, np.float32), np.ones((1, 6), np.bool_)
-    fill_channels(values, *factors, out, valid)
+    fill_channels(values, *factors, beside(1, 1, 6), out, valid)
     assert valid.tolist() == [[True, False, False, False, False, True]]  # −1 is a value where it is not nodata
     assert out[0].tolist() == [[1, 1, GEOMETRY], [0] * 3, [0] * 3, [0] * 3, [0] * 3, [-1, 6, GEOMETRY]]
 
@@ -95,7 +100,7 @@ def test_counts_of_all_sizes_and_any_nodata():
     stored = np.array([[[0, 1, 65_535, 65_534]]], np.uint16)
     for nodata, missing in ((0, 0), (65_535, 2), (np.nan, None)):
         out, valid = np.zeros((1, 4, 1), np.float32), np.ones((1, 4), np.bool_)
-        fill_channels(stored, *(np.array([v], np.float32) for v in (1, 0, nodata)), out, valid)
+        fill_channels(stored, *(np.array([v], np.float32) for v in (1, 0, nodata)), beside(0, 1, 4), out, valid)
         assert valid.tolist() == [[k != missing for k in range(4)]]
         assert out[0, :, 0].tolist() == [0 if k == missing else v for k, v in enumerate([0, 1, 65_535, 65_534])]
 
@@ -103,7 +108,7 @@ def test_counts_of_all_sizes_and_any_nodata():
 def test_what_is_unset_stays_unset():
     stored, valid = np.ones((2, 1, 3), np.float32), np.array([[True, False, True]])
     out = np.full((1, 3, 2), GEOMETRY, np.float32)
-    fill_channels(stored, *(np.full(2, v, np.float32) for v in (2, 1, np.nan)), out, valid)
+    fill_channels(stored, *(np.full(2, v, np.float32) for v in (2, 1, np.nan)), beside(0, 1, 3), out, valid)
     assert valid.tolist() == [[True, False, True]]
     assert out[0].tolist() == [[3, 3], [0, 0], [3, 3]]
 
@@ -113,5 +118,15 @@ def test_low_becomes_0_and_high_1():
     stored = np.array([[[1200, 5200, 3200]]], np.uint16)
     factors = [np.array([v], np.float32) for v in (scale / (high - low), (offset - low) / (high - low), 0)]
     out, valid = np.zeros((1, 3, 1), np.float32), np.ones((1, 3), np.bool_)
-    fill_channels(stored, *factors, out, valid)
+    fill_channels(stored, *factors, beside(0, 1, 3), out, valid)
     np.testing.assert_allclose(out[0, :, 0], [0, 1, 0.5], atol=1e-6)
+
+
+def test_a_gap_in_geometry_is_a_gap():
+    stored, planes = np.ones((1, 2, 3), np.float32), np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    planes[1, 0, 2] = np.nan
+    out, valid = np.full((2, 3, 3), 9, np.float32), np.ones((2, 3), np.bool_)
+    fill_channels(stored, *(np.ones(1, np.float32), np.zeros(1, np.float32), np.full(1, np.nan, np.float32)), planes, out, valid)
+    assert valid.tolist() == [[True, True, False], [True, True, True]]
+    assert out[0].tolist() == [[1, 0, 6], [1, 1, 7], [0, 0, 0]]
+    assert out[1].tolist() == [[1, 3, 9], [1, 4, 10], [1, 5, 11]]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product
-from threading import Lock
+from threading import Lock, local
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,7 +23,7 @@ from xsentinel.kernels.channels import fill_channels
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from xsentinel.models.card import Card
+    from xsentinel.models.card import Card, Channel
     from xsentinel.models.network import Frozen, Sampler, Site
 
 Array = npt.NDArray[Any]
@@ -37,6 +37,23 @@ CUDA_WINDOW = 1024
 """The same on a GPU, which needs more pixels to be filled."""
 
 _reading = Lock()
+
+
+class _Scratch(local):
+    """Arrays that a thread fills again and again: fresh memory of a few MB costs more than what is done in it."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, Array] = {}
+
+    def get(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        """Give an array of a name, holding anything."""
+        found = self.arrays.get(name)
+        if found is None or found.shape != shape or found.dtype != dtype:
+            found = self.arrays[name] = np.empty(shape, dtype)
+        return found
+
+
+_scratch = _Scratch()
 
 
 @dataclass(frozen=True)
@@ -102,7 +119,9 @@ class Together:
         times, band, rows, columns = key
         if isinstance(band, int):
             return self.bands[band][times, rows, columns]
-        return np.stack([b[times, rows, columns] for b in self.bands[band]], 1)
+        parts = [b[times, rows, columns] for b in self.bands[band]]
+        n_times, height, width = parts[0].shape
+        return np.stack(parts, 1, out=_scratch.get("stored", (n_times, len(parts), height, width), self.dtype))
 
 
 @dataclass(frozen=True)
@@ -175,16 +194,14 @@ class Predictor:
         card = self.model.card
         height, width = stored.shape[-2:]
         planes = stored.reshape(-1, card.dates * len(card.bands), height, width)
-        n_maps, n_bands = planes.shape[:2]
+        n_maps = planes.shape[0]
         padded = [-(-n // card.stride) * card.stride for n in (height, width)]
-        out, valid = np.zeros((n_maps, *padded, card.n_in), np.float32), np.ones((n_maps, height, width), np.bool_)
-        for k, plane in enumerate(geometry):
-            channel = card.geometry[k]
-            out[:, :height, :width, n_bands + k] = (plane - channel.low) / (channel.high - channel.low)
-            valid &= np.isfinite(plane)
-        scaling = _scaling(card, self.encodings)
-        for one, target, seen in zip(planes, out, valid, strict=True):
-            fill_channels(np.ascontiguousarray(one), *scaling, target[:height, :width], seen)
+        out = _scratch.get("planes", (n_maps, *padded, card.n_in), np.float32)
+        out[:, height:], out[:, :, width:] = 0, 0
+        valid = np.ones((n_maps, height, width), np.bool_)
+        scaling, beside = _scaling(card, self.encodings), _beside(card, geometry, (n_maps, height, width))
+        for n, one in enumerate(planes):
+            fill_channels(np.ascontiguousarray(one), *scaling, beside[:, n], out[n, :height, :width], valid[n])
         return out, valid
 
     def _run(self, planes: Array) -> Array:
@@ -222,6 +239,27 @@ def moments(samples: Iterable[Tensor]) -> Tensor:
         mean.add_(apart, alpha=1 / n)
         total.addcmul_(apart, y - mean)
     return torch.cat([mean, total.div_(max(n - 1, 1)).sqrt_()], 1)
+
+
+def _beside(card: Card, geometry: list[Array], shape: tuple[int, int, int]) -> Array:
+    """Give the planes of geometry, normalised, (plane, map, y, x); those that are constant take no memory."""
+    low, width = (np.array([f(c) for c in card.geometry], np.float32) for f in (_low, _width))
+    if not geometry:
+        return np.empty((0, *shape), np.float32)
+    if all(g.shape[1:] == (1, 1) for g in geometry):
+        together = np.array(geometry, np.float32).reshape(len(geometry), -1, 1, 1)
+    else:
+        together = np.stack([np.broadcast_to(g, shape) for g in geometry])
+    normalised = (together - low[:, None, None, None]) / width[:, None, None, None]
+    return np.broadcast_to(normalised, (len(geometry), *shape))
+
+
+def _low(channel: Channel) -> float:
+    return channel.low
+
+
+def _width(channel: Channel) -> float:
+    return channel.high - channel.low
 
 
 def _scaling(card: Card, encodings: tuple[Encoding, ...]) -> tuple[Array, Array, Array]:
