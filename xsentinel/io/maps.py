@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import xarray as xr
 
@@ -18,11 +20,16 @@ PROBE = 64
 def check_maps(ds: xr.Dataset, label: str) -> None:
     """Check that maps without our provenance are measured values, and not the classes of a mask.
 
+    Looks into GeoTIFFs, the form in which masks were found under the name of a map, and Datasets in memory; other
+    stores are not read while they are opened.
+
     Raises
     ------
     UnitsError
         If a map holds whole numbers only, such as codes of scene classes.
     """
+    if Path(label).suffix.lower() not in (".tif", ".tiff") and any(v.chunks for v in ds.data_vars.values()):
+        return
     foreign = [v for v in ds.data_vars if str(v) in MAP_NAMES and "xsentinel_version" not in ds[v].attrs and ds[v].dtype.kind == "f"]
     for name in foreign:
         if (codes := class_codes(ds[name])) is not None:
