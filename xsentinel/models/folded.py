@@ -112,7 +112,7 @@ class FoldedUNet:
         down, up = list(masks[: self.n_down]), list(masks[self.n_down :])
         before = [None, *down[:-1]]
         way_down = [thin(w, first, None, mask) for w, first, mask in zip(self.whole, before, down, strict=False)]
-        below = [down[-1], *up[:-1]]
+        below = [down[-1], *up][: len(up)]
         way_up = [thin(*four) for four in zip(self.whole[self.n_down :], down[-2::-1], below, up, strict=True)]
         last = up[-1] if up else down[-1]
         blocks = [self._placed(w, k == 0) for k, w in enumerate((*way_down, *way_up))]
