@@ -2,7 +2,8 @@
 
 ``XSENTINEL_DATA=... python -m benchmarks.lai_model train FOLDER --steps 6000`` trains on all sources and prints how the
 model does on each; with ``--leave-out SOURCE`` it is trained on the others; ``--preset mlp`` and ``--preset paper-thin``
-train the baselines. ``... rescore MODEL`` prints how a trained model does on each source.
+train the baselines. ``... rescore MODEL`` prints how a trained model does on each source, ``... platforms`` how far
+SL2P's answers for S2A and S2B lie apart.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ import xsentinel as xs
 from tests.cubes import npz_cube
 from xsentinel.blocks.model import read_network
 from xsentinel.kernels.scores import agreement, rank_correlation
+from xsentinel.training.batches import OUTSIDE
 from xsentinel.training.calibrate import HeldOut, coverage
 from xsentinel.training.lai import answers, train_lai
 from xsentinel.training.patches import Patch, collect
 from xsentinel.training.presets import TEN_BANDS, Preset, get_preset
-from xsentinel.training.teacher import TEACHER_BANDS
+from xsentinel.training.teacher import TEACHER_BANDS, label_lai
 
 DATA = Path(os.environ.get("XSENTINEL_DATA", ""))
 LEAVE_OUT = ("bigearthnet", "worldcereal", "zurich")
@@ -108,6 +110,21 @@ def train_command(folder: Path, preset: str, name: str, steps: int | None, leave
     click.echo(repr(model))
     for source in LEAVE_OUT:
         click.echo(("left out:  " if source == leave_out else "trained on: ") + measure(model, source))
+
+
+@main.command("platforms")
+def platforms() -> None:
+    """Print how far SL2P's answers for S2A and S2B lie apart on the same pixels."""
+    for source in LEAVE_OUT:
+        kept = {key: cube for key, cube in cubes().items() if key.partition("/")[0] == source}
+        apart = []
+        for patch in collect(kept, TEN_BANDS, 64):
+            bands = patch.bands[None, [TEN_BANDS.index(band) for band in TEACHER_BANDS]]
+            cosines = np.cos(np.deg2rad([[5.0, 45.0, 100.0]])).astype(np.float32)
+            answers_ = [label_lai(bands, cosines, np.array([is_s2b])) for is_s2b in (False, True)]
+            inside = np.isfinite(answers_[0][0]) & ((answers_[0][1] | answers_[1][1]) & OUTSIDE == 0)
+            apart.append(np.abs(answers_[1][0] - answers_[0][0])[inside])
+        click.echo(f"{source:<12} mean |S2B − S2A| {np.concatenate(apart).mean():.3f} LAI")
 
 
 @main.command("rescore")

@@ -194,11 +194,11 @@ def save_model(network: Network, card: Card, folder: str | PathLike[str]) -> Mod
 
     data = save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
     done = card.with_digest(hashlib.sha256(data).hexdigest())
-    weights = Path(folder) / f"{card.name}.safetensors"
+    weights, text = Path(folder) / f"{card.name}.safetensors", done.to_json()
     try:
         weights.parent.mkdir(parents=True, exist_ok=True)
+        weights.with_suffix(".json").write_text(text, encoding="utf-8")
         weights.write_bytes(data)
-        weights.with_suffix(".json").write_text(done.to_json(), encoding="utf-8")
     except OSError as err:
         raise WriteError(f"the model cannot be written to {weights}: {err.strerror}; give a folder that may be written") from err
     return Model(done, str(weights))

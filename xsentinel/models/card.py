@@ -170,13 +170,17 @@ class Card:
             record = item["properties"]["xsentinel:model"]
         except (json.JSONDecodeError, KeyError, TypeError) as err:
             raise ReadError(f"this is no card of an xsentinel model ({err!r}); give the .json that lies beside its .safetensors") from err
-        if record.get("format") != FORMAT:
-            raise ReadError(f"this card has the format {record.get('format')!r}, and this version reads {FORMAT!r}")
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            found = repr(record.get("format")) if isinstance(record, dict) else type(record).__name__
+            raise ReadError(f"this card has the format {found}, and this version reads {FORMAT!r}")
         try:
             card = _card(cls, record)
-        except (KeyError, TypeError, ValueError) as err:
+            _check(card)
+            hash(card)  # a list where a number should be comes to light here
+        except ReadError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as err:
             raise ReadError(f"this model card is incomplete or damaged: {err}; save the model again") from err
-        _check(card)
         return card
 
 
@@ -198,6 +202,8 @@ def _check(card: Card) -> None:
     unknown = [c.name for c in card.geometry if c.name not in GEOMETRY]
     if unknown:
         raise ReadError(f"model {card.name} takes {', '.join(unknown)}, which is neither a band nor one of {', '.join(GEOMETRY)}")
+    if card.radius is not None and card.radius < 0:
+        raise ReadError(f"model {card.name}: a radius of {card.radius} makes no sense; save the model again")
     if not card.outputs or card.stride < 1 or card.dates < 1 or not isfinite(card.resolution_m):
         raise ReadError(f"model {card.name}: outputs, stride, dates or resolution make no sense; save the model again")
 

@@ -59,7 +59,7 @@ def upsampled_weight(weight: Tensor) -> Tensor:
     (n_in, n_out, 4, 4)
         For ``conv_transpose2d(x, ·, stride=2, padding=1)``.
     """
-    spread = torch.zeros(4, 3, dtype=weight.dtype)
+    spread = weight.new_zeros(4, 3)
     for phase in (0, 1):
         for tap in range(3):
             below = (phase + tap - 1) // 2

@@ -54,8 +54,8 @@ def fold(convolution: nn.Conv2d, norm: nn.Module) -> tuple[Tensor, Tensor]:
 
     .. math:: w' = w\,\gamma/\sqrt{v + \epsilon}, \quad b' = \beta + (b - m)\,\gamma/\sqrt{v + \epsilon}
     """
-    weight = convolution.weight.detach().float()
-    bias = torch.zeros(weight.shape[0]) if convolution.bias is None else convolution.bias.detach().float()
+    weight = convolution.weight.detach().float().clone()  # a copy: who trains on must not change what runs
+    bias = weight.new_zeros(weight.shape[0]) if convolution.bias is None else convolution.bias.detach().float().clone()
     if not isinstance(norm, nn.BatchNorm2d):
         return weight, bias
     mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
@@ -104,15 +104,16 @@ class FoldedUNet:
         self.dtype, self.inner, self.n_down = torch.float32, dtype, len(down)
         skips = [None] * len(down) + [block.second.out_channels for block in blocks[len(down) :]]
         self.whole = [fold_block(block, n_skip) for block, n_skip in zip(blocks, skips, strict=True)]
-        self.head = head.weight.detach().float(), cast(Tensor, head.bias).detach().float()
+        self.head = head.weight.detach().float().clone(), cast(Tensor, head.bias).detach().float().clone()
         self.plain = self.thinned([None] * len(blocks))
 
     def thinned(self, masks: Masks) -> Thinned:
         """Give the network that a set of masks leaves."""
-        down, up = list(masks[: self.n_down]), list(masks[self.n_down :])
+        placed = [None if mask is None else mask.to(self.head[0].device) for mask in masks]
+        down, up = placed[: self.n_down], placed[self.n_down :]
         before = [None, *down[:-1]]
         way_down = [thin(w, first, None, mask) for w, first, mask in zip(self.whole, before, down, strict=False)]
-        below = [down[-1], *up[:-1]]
+        below = [down[-1], *up][: len(up)]
         way_up = [thin(*four) for four in zip(self.whole[self.n_down :], down[-2::-1], below, up, strict=True)]
         last = up[-1] if up else down[-1]
         blocks = [self._placed(w, k == 0) for k, w in enumerate((*way_down, *way_up))]

@@ -26,6 +26,8 @@ class MLP(Network):
 
     def __init__(self, n_in: int, n_out: int, widths: Sequence[int] = (256, 128, 64), dropout: float = 0.5) -> None:
         super().__init__()
+        if not widths or not 0 <= dropout < 1:
+            raise ValueError(f"widths are {list(widths)} and dropout is {dropout}; it takes a width or more, and a rate from 0 to below 1")
         self.layers = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise((n_in, *widths)))
         self.head = nn.Conv2d(widths[-1], n_out, 1)
         self.sites = tuple(Site(width, dropout) for width in widths)

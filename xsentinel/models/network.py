@@ -92,7 +92,7 @@ class Masked:
 
     def sampler(self, masks: Sequence[Masks]) -> Sampler:
         """Give the function x → one answer as of `once` a set of masks."""
-        return lambda x: (self.network(x, one).float() for one in masks)
+        return lambda x: (self.network(x, [None if m is None else m.to(x.device) for m in one]).float() for one in masks)
 
 
 class Network(nn.Module):

@@ -30,6 +30,8 @@ def build_network(card: Card) -> Network:
         raise ReadError(f"model {card.name} is a {card.network!r}, which this version does not know; it knows {', '.join(NETWORKS)}")
     kind: type[Network] = getattr(import_module(f"xsentinel.models.{card.network}"), NETWORKS[card.network])
     try:
+        if any(width < 1 for width in card.settings.get("widths", (1,))):
+            raise ValueError("widths must be positive")
         return kind(card.n_in, len(card.outputs), **card.settings)
-    except (TypeError, ValueError) as err:
+    except (TypeError, ValueError, RuntimeError, IndexError) as err:
         raise ReadError(f"model {card.name}: {card.network} cannot be built with {dict(card.settings)}: {err}") from err
