@@ -45,12 +45,14 @@ def agreement(reference: npt.NDArray[Any], estimate: npt.NDArray[Any]) -> Agreem
 
 
 def rank_correlation(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
-    """Give Spearman's correlation of two arrays without ties of note.
+    """Give Spearman's correlation of two arrays without ties of note; NaN of fewer than two pairs.
 
     Examples
     --------
     >>> round(rank_correlation(np.array([1.0, 2.0, 9.0]), np.array([2.0, 3.0, 4.0])), 6)
     1.0
     """
+    if a.size < 2:
+        return float("nan")
     first, second = (np.argsort(np.argsort(v.ravel(), kind="stable"), kind="stable").astype(np.float64) for v in (a, b))
     return float(np.corrcoef(first, second)[0, 1])
