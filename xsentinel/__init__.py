@@ -10,7 +10,7 @@
 """
 
 from xsentinel import accessor as _accessor  # noqa: F401  (registers .s2)
-from xsentinel import training
+from xsentinel import simulate, training
 from xsentinel.blocks.model import Model, load_model
 from xsentinel.errors import (
     BandError,
@@ -42,5 +42,6 @@ __all__ = [
     "load_model",
     "open",
     "sample",
+    "simulate",
     "training",
 ]
