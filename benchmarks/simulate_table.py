@@ -49,14 +49,14 @@ class Leaf:
 # Two structures each, between which every parcel lies: ranges after Weiss, Baret & Jay (2020), table 4, and for
 # trees after Féret et al. (2008) and Jacquemoud et al. (2009).
 CANOPIES = {
-    "cereal": (Leaf(1.3, 36, 0.010, 0.0040, 70, 0.1), Leaf(1.7, 62, 0.018, 0.0065, 54, 0.3)),
-    "maize": (Leaf(1.3, 40, 0.009, 0.0040, 62, 0.1), Leaf(1.7, 66, 0.016, 0.0060, 46, 0.4)),
-    "rape": (Leaf(1.3, 36, 0.012, 0.0035, 56, 0.2), Leaf(1.8, 58, 0.022, 0.0060, 40, 0.5)),
-    "broadleaf": (Leaf(1.4, 36, 0.012, 0.0040, 54, 0.2), Leaf(1.9, 56, 0.021, 0.0060, 36, 0.5)),
-    "grass": (Leaf(1.3, 26, 0.009, 0.0045, 68, 0.05), Leaf(1.8, 52, 0.017, 0.0075, 52, 0.2)),
-    "deciduous": (Leaf(1.4, 30, 0.008, 0.0060, 56, 0.2), Leaf(1.9, 52, 0.015, 0.0100, 38, 0.5)),
-    "conifer": (Leaf(1.3, 34, 0.016, 0.0140, 62, 0.1, 0.05), Leaf(1.7, 54, 0.028, 0.0240, 48, 0.3, 0.2)),
-    "shrub": (Leaf(1.4, 28, 0.009, 0.0060, 62, 0.1), Leaf(1.9, 50, 0.016, 0.0100, 44, 0.4)),
+    "cereal": (Leaf(1.2, 44, 0.016, 0.0040, 70, 0.1), Leaf(1.6, 82, 0.034, 0.0065, 52, 0.3)),
+    "maize": (Leaf(1.2, 46, 0.014, 0.0040, 62, 0.1), Leaf(1.6, 84, 0.028, 0.0060, 44, 0.4)),
+    "rape": (Leaf(1.2, 44, 0.020, 0.0035, 56, 0.2), Leaf(1.7, 78, 0.042, 0.0060, 38, 0.5)),
+    "broadleaf": (Leaf(1.3, 42, 0.018, 0.0040, 54, 0.2), Leaf(1.8, 78, 0.038, 0.0060, 34, 0.5)),
+    "grass": (Leaf(1.2, 34, 0.013, 0.0045, 68, 0.05), Leaf(1.7, 74, 0.030, 0.0075, 50, 0.2)),
+    "deciduous": (Leaf(1.3, 38, 0.012, 0.0060, 56, 0.2), Leaf(1.8, 72, 0.024, 0.0100, 36, 0.5)),
+    "conifer": (Leaf(1.2, 40, 0.022, 0.0120, 62, 0.1, 0.05), Leaf(1.6, 70, 0.042, 0.0220, 48, 0.3, 0.2)),
+    "shrub": (Leaf(1.3, 32, 0.012, 0.0060, 62, 0.1), Leaf(1.8, 66, 0.026, 0.0100, 42, 0.4)),
 }
 # Shares of chlorophyll and water, and brown pigments: green, turning, dead.
 STATES = ((1.0, 1.0, 0.0), (0.4, 0.7, 0.35), (0.05, 0.2, 1.1))
@@ -99,7 +99,7 @@ def leaf_spectra(leaf: Leaf, state: tuple[float, float, float]) -> tuple[np.ndar
     green, water, brown = state
     cab = leaf.cab * green
     _, reflectance, transmittance = prosail.run_prospect(
-        leaf.n, cab, 0.2 * leaf.cab * (0.5 + 0.5 * green), leaf.brown + brown, leaf.cw * water, leaf.cm, ant=0.0, prospect_version="D"
+        leaf.n, cab, 0.22 * leaf.cab * (0.5 + 0.5 * green), leaf.brown + brown, leaf.cw * water, leaf.cm, ant=0.0, prospect_version="D"
     )
     return reflectance, transmittance
 

@@ -54,10 +54,10 @@ def fold(
     for p in range(growth.shape[0]):
         of_state(table, int(covers[p, 0]), growth[p, STATE], traits[p, 0], lines[p])
         bloom, kind = growth[p, FLOWER], int(covers[p, 1])
-        straw, wet = growth[p, STRAW], np.float32(min(max(moisture + 0.3 * (traits[p, 1] - 0.8), 0.0), 1.0))
+        straw, wet = growth[p, STRAW], np.float32(min(max(moisture + 0.3 * (np.float32(0.7) - traits[p, 1]), 0.0), 1.0))
         for b in range(n_band):
             soil = traits[p, 1] * ((one - wet) * grounds[DRY, b] + wet * grounds[WET, b])
-            bare = soil if kind == SOIL else traits[p, 1] * np.float32(1.2) * grounds[kind, b]
+            bare = soil if kind == SOIL else traits[p, 1] * np.float32(1.4) * grounds[kind, b]
             floor[p, b] = (one - straw) * bare + straw * np.float32(0.8) * grounds[DEAD, b]
             for i in range(n_lai):
                 # crowns hide more of each other where there are more leaves

@@ -12,17 +12,32 @@ Float32 = npt.NDArray[np.float32]
 
 
 @compiled
-def blur(image: Float32, side: np.float32) -> Float32:
-    """Blur by three taps each way, (y, x) → (y − 2, x − 2), float32; ``side`` is the weight of each neighbour."""
+def blur(image: Float32, side: np.float32, drift: tuple[np.float32, np.float32]) -> Float32:
+    """Blur by three taps each way and move, (y, x) → (y − 2, x − 2).
+
+    Parameters
+    ----------
+    image : (y, x), float32
+    side : float32
+        Weight of each neighbour.
+    drift : tuple of float32
+        Pixels, within ±0.5, by which the sampling is displaced down and to the right.
+
+    Returns
+    -------
+    (y − 2, x − 2), float32
+    """
     height, width = image.shape[0] - 2, image.shape[1] - 2
     rows = np.empty((height, image.shape[1]), np.float32)
     out = np.empty((height, width), np.float32)
-    middle = np.float32(1) - np.float32(2) * side
+    before, after = side + max(-drift[0], np.float32(0)), side + max(drift[0], np.float32(0))
+    left, right = side + max(-drift[1], np.float32(0)), side + max(drift[1], np.float32(0))
+    middle, centre = np.float32(1) - before - after, np.float32(1) - left - right
     for i in range(height):
         for j in range(image.shape[1]):
-            rows[i, j] = middle * image[i + 1, j] + side * (image[i, j] + image[i + 2, j])
+            rows[i, j] = middle * image[i + 1, j] + before * image[i, j] + after * image[i + 2, j]
         for j in range(width):
-            out[i, j] = middle * rows[i, j + 1] + side * (rows[i, j] + rows[i, j + 2])
+            out[i, j] = centre * rows[i, j + 1] + left * rows[i, j] + right * rows[i, j + 2]
     return out
 
 

@@ -82,14 +82,14 @@ def classify(
     for i in range(cloud.shape[0]):
         for j in range(cloud.shape[1]):
             w, u = wobble[i, j], uniform(hash_of(seed, corner[0] + i, corner[1] + j))
-            c = cloud[i, j] + 0.10 * w + 0.04 * (u - 0.5)
+            c = cloud[i, j] + 0.16 * w + 0.04 * (u - 0.5)
             if c > 0.62:
                 out[i, j] = HIGH
-            elif c > 0.25 or (w > 2.4 and lai[i, j] < 0.7):
+            elif c > 0.35 or (w > 2.4 and lai[i, j] < 0.7):
                 out[i, j] = MEDIUM
-            elif cirrus[i, j] + 0.04 * w > 0.12:
+            elif cirrus[i, j] + 0.05 * w > 0.16:
                 out[i, j] = CIRRUS
-            elif shadow[i, j] + 0.15 * w > 0.45:
+            elif shadow[i, j] + 0.3 * w > 0.6:
                 out[i, j] = SHADOW if u < 0.85 else DARK
             elif water[i, j] > 0.55:
                 out[i, j] = WATER

@@ -230,11 +230,12 @@ def _sense(scene: Scene, place: tuple[int, int], image: Float32, window: Window,
     bits = salted(salted(scene.root, scene.overs[t].day), b + 300)
     coarse = BANDS[b] in TWENTY or scene.resolution == 2 * FINE
     # at 20 m the mean of two by two; at 10 m the margin of two pixels is one too wide
-    seen = blur(halve(image), SPREAD) if coarse else blur(image, SPREAD)
-    step = 2 if coarse else 1
+    step, day = (2 if coarse else 1), scene.weather[t]
+    drift = (np.float32(day.drift[0] / (FINE * step)), np.float32(day.drift[1] / (FINE * step)))
+    seen = blur(halve(image) if coarse else image, SPREAD, drift)
     corner = (window[0].start // step + 1, window[1].start // step + 1)
     deviation = float(bits >> np.uint64(40)) / (1 << 24) - 0.5
-    record(seen, corner, bits, np.float32(1 + GAIN * 3.46 * deviation), (np.float32(DARK_NOISE), np.float32(GREY_NOISE)))
+    record(seen, corner, bits, np.float32(day.sight + GAIN * 3.46 * deviation), (np.float32(DARK_NOISE), np.float32(GREY_NOISE)))
     own = scene.resolution // FINE
     repeat = max(step // own, 1)
     count(seen, (first[0] - corner[0] * repeat, first[1] - corner[1] * repeat), repeat, out)

@@ -15,7 +15,7 @@ from xsentinel.simulate.overpass import Overpass
 SYNOPTIC_DAYS = 7.0
 """Days over which weather persists."""
 
-CLOUDINESS, SEASONALITY, SWING = 0.42, 0.32, 1.45
+CLOUDINESS, SEASONALITY, SWING = 0.12, 0.32, 1.7
 """Of the probit of cloud cover at 50° N: its mean, its growth from mean to midwinter, its spread from day to day."""
 
 SOUTHWARD = 0.045
@@ -24,7 +24,7 @@ SOUTHWARD = 0.045
 LOWEST, HIGHEST = 700.0, 3200.0
 """Height of cloud tops, m."""
 
-SMALLEST, LARGEST = 1500.0, 24000.0
+SMALLEST, LARGEST = 2000.0, 40000.0
 """Size of cloud fields, m."""
 
 
@@ -45,7 +45,11 @@ class Weather:
     moisture: float
     """Of soil, 0…1."""
     haze: float
-    """Mean of the haze that atmospheric correction left, may be negative."""
+    """Mean of the haze that atmospheric correction left, negative where it took too much."""
+    sight: float
+    """Gain that aerosols, misjudged, leave on all bands."""
+    drift: tuple[float, float]
+    """Error of the image's place, m down and to the right."""
     cirrus: float
     """Strength of thin cirrus."""
     bits: int
@@ -59,6 +63,7 @@ def weather_of(over: Overpass, latitude: float, seed: int) -> Weather:
     winter = float(np.cos(2 * np.pi * (over.time.day_of_year - 10) / 365)) * (1.0 if latitude >= 0 else -1.0)
     probit += SEASONALITY * winter
     moist = 0.42 + 0.2 * winter + 0.28 * float(noise_at(np.uint64(seed + 5), 0.5, over.day / 15)) + 0.1 * float(np.clip(probit, -1, 1))
+    airmass = 0.8 / float(np.cos(np.deg2rad(min(over.angles[0], 75.0))))
     return Weather(
         level=-probit,
         softness=float(0.15 + 0.45 * draw(own, 1)),
@@ -66,7 +71,9 @@ def weather_of(over: Overpass, latitude: float, seed: int) -> Weather:
         roughness=float(0.55 + 0.2 * draw(own, 3)),
         height=float(LOWEST + (HIGHEST - LOWEST) * draw(own, 4)),
         moisture=float(np.clip(moist, 0.02, 0.95)),
-        haze=0.10 * float(bell(own)) + 0.10,
+        haze=airmass * float(-0.16 + 0.55 * draw(own, 6) ** 3 + 0.05 * bell(own)),
+        sight=float(1 + 0.035 * bell(salted(own, 18))),
+        drift=(float(2.5 * bell(salted(own, 19))), float(2.5 * bell(salted(own, 20)))),
         cirrus=float(max(0.0, draw(own, 5) - 0.6)),
         bits=int(salted(own, 17)),
     )
@@ -76,7 +83,7 @@ def _synoptic(seed: int, day: int) -> float:
     """Give a number of about unit variance that persists for some days."""
     slow = float(noise_at(np.uint64(seed + 3), 0.5, day / SYNOPTIC_DAYS))
     quick = float(bell(salted(seed + 4, day)))
-    return 1.1 * slow + 0.75 * quick
+    return 1.3 * slow + 0.7 * quick
 
 
 def cover_of(weather: Weather) -> float:
