@@ -114,10 +114,10 @@ def grow(keys: Int64, seed: np.uint64, seasons: Float64, facts: Float64, years: 
 
 @compiled
 def traits(keys: Int64, seed: np.uint64) -> Float32:
-    """Give what a parcel keeps: structure of its canopy 0…1 and brightness of its ground 0.45…0.95, (parcel, 2), float32."""
+    """Give what a parcel keeps: structure of its canopy 0…1 and brightness of its ground 0.4…1.05, (parcel, 2), float32."""
     out = np.empty((keys.size, 2), np.float32)
     for i in range(keys.size):
         bits = hash_of(seed + np.uint64(77), keys[i], 0)
         out[i, 0] = uniform(bits)
-        out[i, 1] = 0.45 + 0.5 * draw(bits, 1)
+        out[i, 1] = 0.4 + 0.65 * draw(bits, 1)
     return out

@@ -6,12 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xsentinel.simulate.daily import hapke
     from xsentinel.simulate.land import Landscape, landscape
     from xsentinel.simulate.overpass import overpasses
 
-__all__ = ["Landscape", "landscape", "overpasses"]
+__all__ = ["Landscape", "hapke", "landscape", "overpasses"]
 
-_HOMES = {"Landscape": "land", "landscape": "land", "overpasses": "overpass"}
+_HOMES = {"Landscape": "land", "hapke": "daily", "landscape": "land", "overpasses": "overpass"}
 
 
 def __getattr__(name: str) -> Any:

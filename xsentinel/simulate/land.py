@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,17 @@ import xarray as xr
 from xsentinel.bands import BANDS, PLATFORMS, SCALE_FACTOR, SCENE_CLASSES
 from xsentinel.errors import GridError, XSentinelError
 from xsentinel.geometry import with_angle_attrs
+from xsentinel.simulate.labels import Labelling, draw_labels
 from xsentinel.simulate.nomenclature import CLASSES
 from xsentinel.simulate.overpass import Overpass, plan, read_dates
-from xsentinel.simulate.scene import Scene, classes_seen, observe, true_cloud, true_lai, true_parcels, true_shadow
+from xsentinel.simulate.parcels import outlines
+from xsentinel.simulate.radar import POLARISATIONS, backscatter, radar_times
+from xsentinel.simulate.scene import Scene, classes_seen, observe, true_class, true_cloud, true_lai, true_parcel, true_shadow
 from xsentinel.simulate.table import BANDS as TEN_BANDS
 from xsentinel.version import __version__
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 SIDE = 128
 """Pixels of a chunk along y and x, with all dates: 24 MB of counts for 73 dates and ten bands."""
@@ -41,6 +47,67 @@ class Landscape:
     """Bands (time, y, x) and ``SCL``, as a Level-2A product has them."""
     truth: xr.Dataset
     """``lai``, ``cloud`` and ``shadow`` (time, y, x), ``class`` and ``parcel`` (y, x)."""
+    grid: Grid = field(repr=False)
+    """What both follow from."""
+
+    @property
+    def radar(self) -> xr.Dataset:
+        """Give what Sentinel-1 sees every six days of the period: ``VV`` and ``VH`` (time, y, x), float32, dB; lazy."""
+        times = radar_times(self.grid.scene.overs[0].time, self.grid.scene.overs[-1].time)
+        scene = replace(self.grid.scene, overs=plan(times, self.grid.scene.latitude))
+        grid = replace(self.grid, scene=scene)
+        values = grid.stacks(backscatter, len(POLARISATIONS), np.float32)
+        ds = xr.Dataset(attrs={"title": "simulated backscatter", "source": f"xsentinel.simulate {__version__}"})
+        for k, name in enumerate(POLARISATIONS):
+            ds[name] = ("time", "y", "x"), values[k], {"long_name": BANDS[name].long_name, "units": "dB"}
+        return _on_grid(ds, grid)
+
+    def labels(self, *, share: float = 0.1, wrong: float = 0.0, outdated: float = 0.0, eroded: float = 0.0, seed: int = 0) -> xr.DataArray:
+        """Give labels such as one gets: of few parcels, eroded, some wrong.
+
+        Parameters
+        ----------
+        share : float
+            Of parcels that are labelled, 0 … 1; land that is in no parcel counts by blocks.
+        wrong : float
+            Of labels that name any other class, 0 … 1.
+        outdated : float
+            Of labels of fields that name a crop drawn anew, as that of a year before, 0 … 1.
+        eroded : float
+            Metres along the borders of parcels that are left without label.
+        seed : int
+            Of what is drawn.
+
+        Returns
+        -------
+        xarray.DataArray (y, x)
+            uint8, codes of ``truth["class"]``, 0 where there is no label; lazy.
+
+        Raises
+        ------
+        XSentinelError
+            If a share is not between 0 and 1, or metres are negative.
+        """
+        if eroded < 0:
+            raise XSentinelError(f"eroded is {eroded!r} m; give 0 or more")
+        how = Labelling(share, wrong, outdated, int(np.ceil(eroded / self.grid.scene.resolution)), seed)
+        labels = self.truth["class"].copy(data=self.grid.maps(partial(draw_labels, how=how), np.uint8))
+        return labels.rename("label").assign_attrs(long_name="label, 0 where there is none")
+
+    def parcels(self) -> gpd.GeoDataFrame:
+        """Give parcels as polygons, traced along pixels; computes the maps of parcels and classes.
+
+        Returns
+        -------
+        geopandas.GeoDataFrame
+            ``parcel``, ``class`` (code), ``class_name`` and ``geometry``, in the CRS of the cube.
+
+        Raises
+        ------
+        XSentinelError
+            If geopandas is not there.
+        """
+        return outlines(self.truth[["parcel", "class"]].compute())
 
 
 def landscape(
@@ -112,8 +179,8 @@ def landscape(
     """
     _check(shape, seed, resolution, latitude)
     scene = Scene(seed, latitude, resolution, plan(read_dates(dates, seed), latitude))
-    grid = _Grid(scene, shape, _chunking(chunks, (len(scene.overs), *shape)))
-    return Landscape(_cube(grid, stored), _truth(grid))
+    grid = Grid(scene, shape, _chunking(chunks, (len(scene.overs), *shape)))
+    return Landscape(_cube(grid, stored), _truth(grid), grid)
 
 
 def _check(shape: Sequence[object], seed: object, resolution: object, latitude: float) -> None:
@@ -141,7 +208,7 @@ def _chunking(chunks: Mapping[str, int] | None, sizes: tuple[int, ...]) -> tuple
 
 
 @dataclass(frozen=True)
-class _Grid:
+class Grid:
     """A scene cut into blocks."""
 
     scene: Scene
@@ -173,15 +240,14 @@ class _Grid:
         sizes = ((n,), *(a.chunks[d] for d, a in enumerate(arrays)))
         return da.map_blocks(run, *arrays, dtype=dtype, chunks=sizes, new_axis=0, meta=np.empty((0,) * 4, dtype))
 
-    def maps(self) -> Any:
-        """Give class and parcel, (2, y, x)."""
+    def maps(self, generate: Callable[[Scene, range, range], npt.NDArray[Any]], dtype: Any) -> Any:
+        """Give what a generator makes of the land, (y, x)."""
         import dask.array as da
 
         _, rows, columns = self.indices()
-        run = partial(_over_land, scene=self.scene)
-        sizes = ((2,), rows.chunks[1], columns.chunks[2])
-        meta = np.empty((0, 0, 0), np.int64)
-        return da.map_blocks(run, rows[0], columns[0], dtype=np.int64, chunks=sizes, new_axis=0, meta=meta)
+        run = partial(_over_land, scene=self.scene, generate=generate)
+        sizes = (rows.chunks[1], columns.chunks[2])
+        return da.map_blocks(run, rows[0], columns[0], dtype=dtype, chunks=sizes, meta=np.empty((0, 0), dtype))
 
 
 def _as_range(numbers: npt.NDArray[Any]) -> range:
@@ -194,12 +260,12 @@ def _over_dates(times: Any, rows: Any, columns: Any, *, scene: Scene, generate: 
     return generate(scene, _as_range(times), _as_range(rows), _as_range(columns))
 
 
-def _over_land(rows: Any, columns: Any, *, scene: Scene) -> npt.NDArray[Any]:
+def _over_land(rows: Any, columns: Any, *, scene: Scene, generate: Callable[[Scene, range, range], npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Generate a block of what does not change."""
-    return true_parcels(scene, _as_range(rows), _as_range(columns))
+    return generate(scene, _as_range(rows), _as_range(columns))
 
 
-def _cube(grid: _Grid, stored: bool) -> xr.Dataset:
+def _cube(grid: Grid, stored: bool) -> xr.Dataset:
     """Give bands and scene classification."""
     counts = grid.stacks(observe, len(TEN_BANDS), np.uint16)
     cube = xr.Dataset(attrs={"title": "simulated landscape", "source": f"xsentinel.simulate {__version__}", "seed": grid.scene.seed})
@@ -220,7 +286,7 @@ def _scl_attrs() -> dict[str, Any]:
     return {"long_name": "scene classification", "flag_values": codes, "flag_meanings": " ".join(c.meaning for c in SCENE_CLASSES)}
 
 
-def _truth(grid: _Grid) -> xr.Dataset:
+def _truth(grid: Grid) -> xr.Dataset:
     """Give what is there."""
     truth = xr.Dataset(attrs={"title": "truth of a simulated landscape", "source": f"xsentinel.simulate {__version__}"})
     layers = {
@@ -230,9 +296,8 @@ def _truth(grid: _Grid) -> xr.Dataset:
     }
     for name, (generate, long_name, attrs) in layers.items():
         truth[name] = ("time", "y", "x"), grid.cubes(generate, np.float32), {"long_name": long_name, **attrs}
-    land = grid.maps()
-    truth["class"] = ("y", "x"), land[0].astype(np.uint8), class_attrs()
-    truth["parcel"] = ("y", "x"), land[1], {"long_name": "parcel, 0 where there is none"}
+    truth["class"] = ("y", "x"), grid.maps(true_class, np.uint8), class_attrs()
+    truth["parcel"] = ("y", "x"), grid.maps(true_parcel, np.int64), {"long_name": "parcel, 0 where there is none"}
     return _placed(truth, grid)
 
 
@@ -246,8 +311,8 @@ def class_attrs() -> dict[str, Any]:
     }
 
 
-def _placed(ds: xr.Dataset, grid: _Grid) -> xr.Dataset:
-    """Add coordinates, angles, platforms and CRS."""
+def _on_grid(ds: xr.Dataset, grid: Grid) -> xr.Dataset:
+    """Add times, coordinates and CRS."""
     import rioxarray  # noqa: F401  (registers .rio)
 
     overs, size = grid.scene.overs, float(grid.scene.resolution)
@@ -256,11 +321,16 @@ def _placed(ds: xr.Dataset, grid: _Grid) -> xr.Dataset:
         time=pd.DatetimeIndex([o.time for o in overs]).as_unit("ns"),
         y=north - size * (np.arange(grid.shape[0]) + 0.5),
         x=east + size * (np.arange(grid.shape[1]) + 0.5),
-        platform=("time", np.array([PLATFORMS[o.platform] for o in overs])),
     )
-    ds = ds.assign_coords({name: _angle(name, values) for name, values in _angles(overs).items()})
     placed: xr.Dataset = ds.rio.write_crs(f"EPSG:{_utm(grid.scene.latitude)}")
     return placed
+
+
+def _placed(ds: xr.Dataset, grid: Grid) -> xr.Dataset:
+    """Add coordinates, CRS, platforms and angles."""
+    overs = grid.scene.overs
+    ds = _on_grid(ds, grid).assign_coords(platform=("time", np.array([PLATFORMS[o.platform] for o in overs])))
+    return ds.assign_coords({name: _angle(name, values) for name, values in _angles(overs).items()})
 
 
 def _utm(latitude: float) -> int:

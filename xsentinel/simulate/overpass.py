@@ -81,7 +81,7 @@ def overpasses(start: str, end: str, *, seed: int = 0, orbits: int = 2) -> pd.Da
     --------
     >>> import xsentinel as xs
     >>> len(xs.simulate.overpasses("2018-01-01", "2018-12-31", orbits=1))
-    66
+    65
     """
     if orbits not in (1, 2):
         raise TimeError(f"orbits is {orbits!r}; a place is seen from 1 orbit, or from 2 where swaths overlap")

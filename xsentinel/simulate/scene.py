@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xsentinel.kernels.backscatter import speckle
 from xsentinel.kernels.ground import SOIL, fold, leaf_area, reflect, textures
 from xsentinel.kernels.hashing import salted
 from xsentinel.kernels.mosaic import COVER_BITS, NARROW, lay_out
@@ -170,6 +171,13 @@ class Ground:
         first = self.counts.argmax(-1)[..., None]
         return np.take_along_axis(self.keys, first, -1)[..., 0]
 
+    def speckled(self, power: Float32, seed: np.uint64, looks: float) -> Float32:
+        """Give radar backscatter with speckle at the cube's resolution, dB."""
+        scale = self.scene.resolution // FINE
+        seen = halve(power) if scale > 1 else power
+        out: Float32 = speckle(seen, (self.corner[0] // scale, self.corner[1] // scale), seed, looks)
+        return out
+
     def reflectance(self, t: int, growth: Float32, table: CanopyTable) -> Float32:
         """Give surface reflectance at a date, (band, y, x)."""
         over = self.scene.overs[t]
@@ -250,7 +258,8 @@ def classes_seen(scene: Scene, times: range, rows: range, columns: range) -> Arr
     half = tuple(range(w.start // 2, w.stop // 2) for w in window)
     out = np.empty((len(times), len(rows), len(columns)), np.uint8)
     for i, t in enumerate(times):
-        cloud, shadow = halve(scene.clouds(t, window)), halve(scene.clouds(t, window, shadow=True))
+        cloud = halve(scene.clouds(t, window)) - np.float32(scene.weather[t].oversight)
+        shadow = halve(scene.clouds(t, window, shadow=True))
         wobble = scene.field(half, 400.0, 3, scene.weather[t].bits % 1019 + 9000, step=2 * FINE)  # type: ignore[arg-type]
         lai = halve(ground.lai(np.ascontiguousarray(growth[:, i])))
         corner = (half[0].start, half[1].start)
@@ -265,14 +274,15 @@ def _window(image: Array, rows: range, columns: range, corner: tuple[int, int], 
     return image[np.ix_(i, j)]
 
 
-def _fine(scene: Scene, rows: range, columns: range) -> Window:
+def fine_window(scene: Scene, rows: range, columns: range) -> Window:
+    """Give the pixels of 10 m under a window of the cube."""
     scale = scene.resolution // FINE
     return range(rows.start * scale, rows.stop * scale), range(columns.start * scale, columns.stop * scale)
 
 
 def true_lai(scene: Scene, times: range, rows: range, columns: range) -> Float32:
     """Give the leaf area index of the ground under each pixel, (time, y, x), float32."""
-    ground = scene.ground(_fine(scene, rows, columns))
+    ground = scene.ground(fine_window(scene, rows, columns))
     growth = ground.growth(times)
     maps = (ground.lai(np.ascontiguousarray(growth[:, i])) for i in range(len(times)))
     return np.stack([halve(m) if scene.resolution > FINE else m for m in maps])
@@ -280,21 +290,37 @@ def true_lai(scene: Scene, times: range, rows: range, columns: range) -> Float32
 
 def true_cloud(scene: Scene, times: range, rows: range, columns: range) -> Float32:
     """Give the opacity of clouds over each pixel, (time, y, x), float32, 0…1."""
-    window = _fine(scene, rows, columns)
+    window = fine_window(scene, rows, columns)
     maps = (scene.clouds(t, window) for t in times)
     return np.stack([halve(m) if scene.resolution > FINE else m for m in maps])
 
 
 def true_shadow(scene: Scene, times: range, rows: range, columns: range) -> Float32:
     """Give the opacity of the clouds that stand between each pixel and the sun, (time, y, x), float32, 0…1."""
-    window = _fine(scene, rows, columns)
+    window = fine_window(scene, rows, columns)
     maps = (scene.clouds(t, window, shadow=True) for t in times)
     return np.stack([halve(m) if scene.resolution > FINE else m for m in maps])
 
 
-def true_parcels(scene: Scene, rows: range, columns: range) -> Array:
-    """Give class and parcel of each pixel's largest cover, (2, y, x), int64; parcel 0 is land that is in none."""
-    window, scale = _fine(scene, rows, columns), scene.resolution // FINE
-    keys = scene.ground(window).largest()[::scale, ::scale]
-    parcel = np.where((keys >> COVER_BITS) & ((1 << NARROW) - 1) == 0, 0, keys >> COVER_BITS)
-    return np.stack([class_values()[keys & ((1 << COVER_BITS) - 1)].astype(np.int64), parcel])
+def largest(scene: Scene, rows: range, columns: range) -> Array:
+    """Give the key of the largest cover of each pixel, of the upper left of four at 20 m, (y, x), int64."""
+    window, scale = fine_window(scene, rows, columns), scene.resolution // FINE
+    keys: Array = scene.ground(window).largest()[::scale, ::scale]
+    return keys
+
+
+def true_class(scene: Scene, rows: range, columns: range) -> Array:
+    """Give the class of each pixel's largest cover, (y, x), uint8."""
+    codes: Array = class_values()[largest(scene, rows, columns) & ((1 << COVER_BITS) - 1)]
+    return codes
+
+
+def true_parcel(scene: Scene, rows: range, columns: range) -> Array:
+    """Give the parcel of each pixel's largest cover, (y, x), int64; 0 is land that is in none."""
+    return parcel_of(largest(scene, rows, columns))
+
+
+def parcel_of(keys: Array) -> Array:
+    """Give the parcels that keys are of, 0 for none."""
+    own = keys >> COVER_BITS
+    return np.where(own & ((1 << NARROW) - 1), own, 0)

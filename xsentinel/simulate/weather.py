@@ -21,6 +21,9 @@ CLOUDINESS, SEASONALITY, SWING = 0.12, 0.32, 1.7
 SOUTHWARD = 0.045
 """Fall of the probit a degree of latitude towards the subtropics."""
 
+BLIND = 0.04
+"""Share of dates on which the classifier overlooks most clouds."""
+
 LOWEST, HIGHEST = 700.0, 3200.0
 """Height of cloud tops, m."""
 
@@ -52,6 +55,8 @@ class Weather:
     """Error of the image's place, m down and to the right."""
     cirrus: float
     """Strength of thin cirrus."""
+    oversight: float
+    """Opacity that the classifier overlooks, on some dates."""
     bits: int
     """Seed of the day's fields."""
 
@@ -71,10 +76,11 @@ def weather_of(over: Overpass, latitude: float, seed: int) -> Weather:
         roughness=float(0.55 + 0.2 * draw(own, 3)),
         height=float(LOWEST + (HIGHEST - LOWEST) * draw(own, 4)),
         moisture=float(np.clip(moist, 0.02, 0.95)),
-        haze=airmass * float(-0.16 + 0.55 * draw(own, 6) ** 3 + 0.05 * bell(own)),
-        sight=float(1 + 0.035 * bell(salted(own, 18))),
+        haze=airmass * float(-0.12 + 0.42 * draw(own, 6) ** 3 + 0.04 * bell(own)),
+        sight=float(1 + 0.06 * bell(salted(own, 18))),
         drift=(float(2.5 * bell(salted(own, 19))), float(2.5 * bell(salted(own, 20)))),
         cirrus=float(max(0.0, draw(own, 5) - 0.6)),
+        oversight=0.75 if draw(own, 7) < BLIND else 0.0,
         bits=int(salted(own, 17)),
     )
 
