@@ -82,7 +82,8 @@ def hapke(
 
     References
     ----------
-    Estopinan et al. (2020), Learning spectral dynamics with Runge–Kutta residual networks. Drumetz, Chanussot &
+    Estopinan, Tochon & Drumetz, Learning Sentinel-2 spectral dynamics for long-run predictions using residual
+    neural networks. Drumetz, Chanussot &
     Jutten (2019), IEEE Geoscience and Remote Sensing Letters. Hapke (1981), Journal of Geophysical Research 86.
 
     Examples
