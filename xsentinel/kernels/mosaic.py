@@ -21,6 +21,9 @@ PIXEL = 10.0
 SIDE = 3
 """Samples along a side of a pixel that is not of one cover."""
 
+SURE = 8.0
+"""Distance (m) over which a cover must hold for a pixel, 7.1 m from middle to corner, to be of it alone."""
+
 SLOTS = 5
 """Covers that a pixel can hold; further ones go with the last."""
 
@@ -160,25 +163,25 @@ def _plot(seed, row, column, zone, shares, y, x):
 
 @compiled
 def _sample(seed, shares, fixed, river, y, x):
-    """Give the key of a place, given the distance to the river (m)."""
+    """Give the key of a place, given the distance to the river (m), and how far around it is sure to hold (m)."""
     row, column, border, edge = _block(seed, y, x)
-    zone = _zone(seed, row, column)
     if river < 0:
-        return key_of(row, column, NOWHERE, NOWHERE, fixed[WATER])
+        return key_of(row, column, NOWHERE, NOWHERE, fixed[WATER]), -river
+    zone = _zone(seed, row, column)
     if river < 12 and zone < DIFFUSE:
-        return key_of(row, column, NOWHERE, NOWHERE, fixed[RIPARIAN])
+        return key_of(row, column, NOWHERE, NOWHERE, fixed[RIPARIAN]), 0.0
     kind = draw(edge, 0)
     if border < 2.0 + 3.0 * draw(edge, 1) and kind < 0.35:
-        return key_of(row, column, NOWHERE, NOWHERE, fixed[ROAD])
+        return key_of(row, column, NOWHERE, NOWHERE, fixed[ROAD]), 0.0
     if zone >= DIFFUSE:
         variant, cover = _plot(seed, row, column, zone, shares, y, x)
-        return key_of(row, column, variant, NOWHERE, cover)
+        return key_of(row, column, variant, NOWHERE, cover), 0.0
     i, j, cover, margin = _parcel(seed, row, column, zone, shares, y, x)
     if zone == FARM and border < 5.0 and kind > 0.75:
-        return key_of(row, column, NOWHERE, NOWHERE, fixed[RIPARIAN])
+        return key_of(row, column, NOWHERE, NOWHERE, fixed[RIPARIAN]), 0.0
     if zone == FARM and min(margin, border) < 1.2:
-        return key_of(row, column, NOWHERE, NOWHERE, fixed[MARGIN])
-    return key_of(row, column, i, j, cover)
+        return key_of(row, column, NOWHERE, NOWHERE, fixed[MARGIN]), 0.0
+    return key_of(row, column, i, j, cover), min(margin - 1.2, border - 5.0, river - 12.0)
 
 
 @compiled
@@ -196,16 +199,6 @@ def _river(seed, y, x):
         return lake, 0.0, 0.0
     sign = 1.0 if here > 0 else -1.0
     return river, sign * dy / slope, sign * dx / slope
-
-
-@compiled
-def _is_plain(seed, shares, river, y, x):
-    """Tell whether a pixel lies well within one parcel."""
-    row, column, border, _ = _block(seed, y, x)
-    zone = _zone(seed, row, column)
-    if zone >= DIFFUSE or border < 12 or river < 22:
-        return False
-    return _parcel(seed, row, column, zone, shares, y, x)[3] > 9
 
 
 @compiled
@@ -254,11 +247,14 @@ def lay_out(
             # lines bend a little
             wy = y + 30.0 * noise_at(seed + np.uint64(51), y / 380.0, x / 380.0)
             wx = x + 30.0 * noise_at(seed + np.uint64(52), y / 380.0, x / 380.0)
-            if _is_plain(seed, shares, river, wy, wx):
-                _put(keys[i, j], counts[i, j], _sample(seed, shares, fixed, river, wy, wx), SIDE * SIDE)
-                continue
-            for k in range(SIDE * SIDE):
+            for k in range(-1, SIDE * SIDE):
                 v, u = ((k // SIDE + 0.5) / SIDE - 0.5) * PIXEL, ((k % SIDE + 0.5) / SIDE - 0.5) * PIXEL
-                key = _sample(seed, shares, fixed, river + dy * v + dx * u, wy + v, wx + u)
-                _put(keys[i, j], counts[i, j], key, 1)
+                if k < 0:
+                    v, u = 0.0, 0.0
+                key, sure = _sample(seed, shares, fixed, river + dy * v + dx * u, wy + v, wx + u)
+                if k < 0 and sure > SURE:
+                    _put(keys[i, j], counts[i, j], key, SIDE * SIDE)
+                    break
+                if k >= 0:
+                    _put(keys[i, j], counts[i, j], key, 1)
     return keys, counts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -68,11 +68,7 @@ class Scene:
 
     def ground(self, window: Window) -> Ground:
         """Lay out a window of pixels of 10 m."""
-        shape, corner = (len(window[0]), len(window[1])), (window[0].start, window[1].start)
-        fixed = np.array([[c.name for c in COVERS].index(name) for name in FIXED])
-        keys, counts = lay_out(shape, corner, self.root, running_shares(self.latitude), fixed)
-        own, places = np.unique(keys, return_inverse=True)
-        return Ground(self, corner, keys, counts, own, places.reshape(keys.shape).astype(np.int32))
+        return Ground(self, (window[0].start, window[1].start), *_laid_out(int(self.root), self.latitude, window))
 
     def field(self, window: Window, cell: float, octaves: int, salt: int, *, step: int = FINE) -> Float32:
         """Give a smooth field of unit variance over a window."""
@@ -101,6 +97,16 @@ class Scene:
         return np.float32(day.haze) + np.float32(0.04) * smooth + np.float32(0.8) * cirrus, cirrus
 
 
+@lru_cache(maxsize=4)
+def _laid_out(root: int, latitude: float, window: Window) -> tuple[Array, Array, Array]:
+    """Lay out a window; the last few are kept, as blocks of few dates ask for the same one many times."""
+    shape, corner = (len(window[0]), len(window[1])), (window[0].start, window[1].start)
+    fixed = np.array([[c.name for c in COVERS].index(name) for name in FIXED])
+    keys, counts = lay_out(shape, corner, np.uint64(root), running_shares(latitude), fixed)
+    own, places = np.unique(keys, return_inverse=True)
+    return counts, own, places.reshape(keys.shape).astype(np.int32)
+
+
 def _toward_sun(over: Overpass, height: float) -> tuple[float, float]:
     """Give the pixels (down, right) from a shadow to the cloud that throws it, as both are seen from the sensor."""
     sza, vza, _ = np.deg2rad(over.angles)
@@ -118,19 +124,17 @@ class Ground:
     scene: Scene
     corner: tuple[int, int]
     """Row and column of the first pixel of 10 m."""
-    keys: Array
-    """(y, x, slot), int64: see `key_of`."""
     counts: Array
     """(y, x, slot), uint8: samples of nine."""
     own: Array
-    """(parcel,), int64: the keys that occur."""
+    """(parcel,), int64: the keys that occur, −1 for empty slots; see `key_of`."""
     places: Array
     """(y, x, slot), int32: which of them."""
 
     @cached_property
     def window(self) -> Window:
         """Rows and columns of pixels of 10 m."""
-        return tuple(range(c, c + n) for c, n in zip(self.corner, self.keys.shape[:2], strict=True))  # type: ignore[return-value]
+        return tuple(range(c, c + n) for c, n in zip(self.corner, self.counts.shape[:2], strict=True))  # type: ignore[return-value]
 
     @cached_property
     def covers(self) -> Array:
@@ -141,7 +145,7 @@ class Ground:
     def texture(self) -> Float32:
         """Relative deviation of leaf area of each pixel."""
         smooth = self.scene.field(self.window, 110.0, 3, 101)
-        out: Float32 = textures(self.keys.shape[:2], self.corner, salted(self.scene.root, 103), smooth)
+        out: Float32 = textures(self.counts.shape[:2], self.corner, salted(self.scene.root, 103), smooth)
         return out
 
     @cached_property
@@ -162,14 +166,15 @@ class Ground:
 
     def share(self, wanted: Array) -> Float32:
         """Give the share of each pixel that lies in the covers wanted (bool a cover)."""
-        hit = wanted[self.covers][self.places] & (self.keys >= 0)
+        hit = (wanted[self.covers] & (self.own >= 0))[self.places]
         out: Float32 = (hit * self.counts).sum(-1).astype(np.float32) / np.float32(9)
         return out
 
     def largest(self) -> Array:
         """Give the key of the cover that takes the largest part of each pixel."""
         first = self.counts.argmax(-1)[..., None]
-        return np.take_along_axis(self.keys, first, -1)[..., 0]
+        keys: Array = self.own[np.take_along_axis(self.places, first, -1)[..., 0]]
+        return keys
 
     def speckled(self, power: Float32, seed: np.uint64, looks: float) -> Float32:
         """Give radar backscatter with speckle at the cube's resolution, dB."""
