@@ -27,8 +27,9 @@ from xsentinel.version import __version__
 if TYPE_CHECKING:
     import geopandas as gpd
 
-SIDE = 128
-"""Pixels of a chunk along y and x, with all dates: 24 MB of counts for 73 dates and ten bands."""
+CHUNKS = {"time": 12, "y": 256, "x": 256}
+"""Sizes of chunks: 16 MB of counts of ten bands. Fewer dates lay the land out more often, more of them cost more than
+is needed where one date is looked at."""
 
 MERIDIAN, ZONE = 3.0, 31
 """Degrees east of the scenes, and the UTM zone that has it in its middle."""
@@ -144,7 +145,8 @@ def landscape(
     stored : bool
         Whether bands are uint16 counts with ``scale_factor``, as stored, instead of float32 reflectance.
     chunks : mapping, optional
-        Chunk sizes along ``time``, ``y``, ``x``; by default all dates of 128 × 128 pixels.
+        Chunk sizes along ``time``, ``y``, ``x``; by default 12 dates of 256 × 256
+        pixels. A band of a block is made with the nine others.
 
     Returns
     -------
@@ -203,7 +205,7 @@ def _chunking(chunks: Mapping[str, int] | None, sizes: tuple[int, ...]) -> tuple
     unknown = set(chunks or ()) - {"time", "y", "x"}
     if unknown:
         raise GridError(f"chunks has {', '.join(sorted(map(str, unknown)))}; it takes sizes along time, y and x")
-    asked = {"time": -1, "y": SIDE, "x": SIDE} | dict(chunks or {})
+    asked = CHUNKS | dict(chunks or {})
     return tuple(n if asked[d] == -1 else min(n, asked[d]) for d, n in zip(("time", "y", "x"), sizes, strict=True))
 
 

@@ -188,6 +188,8 @@ class Ground:
         over = self.scene.overs[t]
         grounds = table.ground[over.platform]
         facts, kept = _standing(table)[self.covers], traits(self.own, self.scene.root)
+        # a lake is of one water, whatever blocks it lies in
+        kept[self.covers == WATER_COVER, 1] = WATER_TONE
         flower = table.grounds.index("flower")
         lines, floor = fold(table.at(over.platform, over.angles), grounds, flower, growth, kept, facts, self.scene.weather[t].moisture)
         tone = np.float32(0.10) * self.scene.field(self.window, 240.0, 4, 107)
@@ -232,6 +234,10 @@ def observe(scene: Scene, times: range, rows: range, columns: range) -> Array:
             _sense(scene, (t, b), image[b], window, (rows.start, columns.start), out[b, i])
     return out
 
+
+WATER_COVER = [c.name for c in COVERS].index("water")
+WATER_TONE = np.float32(0.72)
+"""Brightness of water; that of other ground varies about it."""
 
 TWENTY = ("B05", "B06", "B07", "B8A", "B11", "B12")
 """Bands sampled at 20 m."""
