@@ -15,6 +15,7 @@ from tests.conftest import raise_if_dask_computes
 from xsentinel.errors import XSentinelError
 from xsentinel.kernels.backscatter import speckle
 from xsentinel.simulate.daily import MATERIALS
+from xsentinel.simulate.table import load_table
 
 DATES = ["2018-02-14", "2018-05-05", "2018-07-01"]
 
@@ -94,6 +95,28 @@ def test_radar_follows_leaves_and_water(scene, land):
     assert forest > fields.max()
     assert fields.sel(time=slice("2018-07-10", "2018-09-05")).mean() > fields.sel(time=slice("2018-03-01", "2018-05-10")).mean() + 1
     assert (radar.VV.median() - radar.VH.median()).item() == pytest.approx(8, abs=2)
+
+
+# PROSAIL (prosail 2.0.5, S2-SRF 3.0) away from the table's nodes, over dry soil at half its brightness, by the functions
+# of benchmarks/simulate_table.py: canopy, structure and state; platform; LAI; sza, vza, raa; the ten bands
+PROSAIL = [
+    (("cereal", 0, 0), 1, 0.4, (52, 2, 27), [0.0817, 0.104, 0.108, 0.1359, 0.1826, 0.1983, 0.2083, 0.2136, 0.226, 0.193]),
+    (("maize", 0, 1), 1, 1.0, (26, 3, 171), [0.0637, 0.0966, 0.0843, 0.1361, 0.1938, 0.2149, 0.2304, 0.2385, 0.2268, 0.1688]),
+    (("rape", 1, 1), 1, 2.2, (48, 7, 50), [0.0379, 0.1049, 0.0375, 0.1526, 0.37, 0.4446, 0.4744, 0.4886, 0.2082, 0.0793]),
+    (("broadleaf", 0, 2), 0, 3.1, (61, 7, 92), [0.0287, 0.0672, 0.0923, 0.1559, 0.2101, 0.2651, 0.323, 0.3581, 0.332, 0.1794]),
+    (("grass", 1, 2), 1, 0.7, (71, 4, 100), [0.0502, 0.0957, 0.1128, 0.1707, 0.2108, 0.2414, 0.2719, 0.2878, 0.2731, 0.1763]),
+    (("deciduous", 1, 2), 0, 4.6, (40, 7, 42), [0.0491, 0.1318, 0.1477, 0.2561, 0.3358, 0.4024, 0.4674, 0.5063, 0.3913, 0.1772]),
+    (("conifer", 1, 2), 1, 3.5, (28, 6, 50), [0.0364, 0.0857, 0.1018, 0.173, 0.2251, 0.2687, 0.3147, 0.3392, 0.218, 0.0722]),
+    (("shrub", 1, 0), 0, 1.5, (67, 5, 27), [0.0316, 0.067, 0.0281, 0.0915, 0.3299, 0.4065, 0.4099, 0.4112, 0.1879, 0.0745]),
+]
+
+
+@pytest.mark.parametrize(("canopy", "platform", "lai", "angles", "expected"), PROSAIL, ids=[c[0][0] for c in PROSAIL])
+def test_the_table_is_prosail(canopy, platform, lai, angles, expected):
+    table, (name, structure, state) = load_table(), canopy
+    soil = 0.5 * table.ground[platform, table.grounds.index("dry soil")]
+    found = table.reflectance(platform, angles, (table.canopies.index(name), state / 2, float(structure), lai), soil)
+    np.testing.assert_allclose(found, expected, atol=4e-3)
 
 
 @pytest.mark.parametrize("looks", [4.4, 17.6])
