@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from rioxarray import open_rasterio
 
 import xsentinel as xs
 from tests.cubes import make_cube
+from tests.products import Spec, write_safe
 from xsentinel.cli import main
 
 
@@ -103,6 +105,37 @@ def test_mask(store: Path, tmp_path: Path) -> None:
     assert set(masked.data_vars) == set(cube.data_vars)
     shell("mask", store, tmp_path / "b.nc", "--class", "snow_or_ice", "--class", 9, "--no-progress")
     np.testing.assert_array_equal(xs.open(tmp_path / "b.nc").B04, cube.B04.where(cube.SCL == 4))
+
+
+def test_convert(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "packed.zarr"
+    printed = shell("convert", store, out, "--layout", "series", "--pack", "uint16", "--zarr-format", 2, "--no-progress").output
+    assert printed == f"wrote {out}\n"
+    np.testing.assert_allclose(xs.open(out).B04, xs.open(store).B04, atol=5.1e-5)
+    assert (out / ".zgroup").is_file()
+    with xr.open_zarr(out, mask_and_scale=False) as raw:
+        assert raw.B04.dtype == np.uint16
+    assert "--layout is of Zarr stores" in refused("convert", store, tmp_path / "a.tif", "--layout", "map")
+
+
+def test_grid_options(store: Path, tmp_path: Path) -> None:
+    cube = xs.open(store)
+    x, y = float(cube.x[0]), float(cube.y[-1])
+    shell("convert", store, tmp_path / "box.zarr", "--bbox", x - 10, y - 10, x + 90, y + 50, "--no-progress")
+    box = xs.open(tmp_path / "box.zarr")
+    assert dict(box.sizes) == {"time": 2, "y": 3, "x": 5}
+    np.testing.assert_array_equal(box.B04, cube.B04.sel(x=box.x, y=box.y))
+    shell("lai", store, tmp_path / "lai.zarr", "--like", tmp_path / "box.zarr", "--no-progress")
+    xr.testing.assert_equal(xs.open(tmp_path / "lai.zarr").lai.load(), cube.s2.lai().lai.sel(x=box.x, y=box.y).load())
+    assert "EPSG:32633" in shell("info", store, "--crs", "EPSG:32633", "--resolution", 20).output
+    assert "like= gives the grid" in refused("info", store, "--like", store, "--resolution", 10)
+    assert "does not exist" in refused("info", store, "--like", tmp_path / "none.zarr")
+
+
+def test_a_product_by_the_shell(tmp_path: Path) -> None:
+    product = write_safe(tmp_path, replace(Spec(), baseline="04.00"))
+    assert "harmonise='none'" in refused("info", product, "--resolution", 20)
+    assert "B8A" in shell("info", product, "--resolution", 20, "--harmonise", "none").output
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".nc", ".tif"])
