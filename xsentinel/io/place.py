@@ -28,7 +28,7 @@ def in_place_of(paths: list[Path], overwrite: bool) -> Iterator[list[Path]]:
     So what stands there stays whole if writing fails, and may be what is being read.
     """
     for path in paths:
-        _check_free(path, overwrite)
+        check_free(path, overwrite)
     try:
         paths[0].parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=paths[0].parent) as folder:
@@ -44,7 +44,7 @@ def in_place_of(paths: list[Path], overwrite: bool) -> Iterator[list[Path]]:
         raise WriteError(f"{paths[0]} could not be written: {err}; check that its folder may be written to and the disk has space") from err
 
 
-def _check_free(path: Path, overwrite: bool) -> None:
+def check_free(path: Path, overwrite: bool) -> None:
     if not path.exists():
         return
     if not overwrite:
