@@ -10,13 +10,16 @@
 """
 
 from xsentinel import accessor as _accessor  # noqa: F401  (registers .s2)
-from xsentinel import training
+from xsentinel import batch, training
+from xsentinel.batch import plan, run
 from xsentinel.blocks.model import Model, load_model
 from xsentinel.errors import (
     BandError,
     GeometryError,
     GridError,
+    IncompleteError,
     ReadError,
+    StoreError,
     TimeError,
     UnitsError,
     WriteError,
@@ -31,16 +34,21 @@ __all__ = [
     "BandError",
     "GeometryError",
     "GridError",
+    "IncompleteError",
     "Model",
     "ReadError",
     "Statistics",
+    "StoreError",
     "TimeError",
     "UnitsError",
     "WriteError",
     "XSentinelError",
     "__version__",
+    "batch",
     "load_model",
     "open",
+    "plan",
+    "run",
     "sample",
     "training",
 ]

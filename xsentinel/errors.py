@@ -33,3 +33,15 @@ class ReadError(XSentinelError, OSError):
 
 class WriteError(XSentinelError, OSError):
     """A file or store cannot be written as asked."""
+
+
+class StoreError(WriteError):
+    """A store cannot be written at all: the disk is full, read-only or out of reach."""
+
+
+class IncompleteError(XSentinelError):
+    """Some blocks of a job failed; ``report`` says which."""
+
+    def __init__(self, message: str, report: object = None) -> None:
+        super().__init__(message)
+        self.report = report

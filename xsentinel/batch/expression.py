@@ -179,7 +179,7 @@ class Windowed:
 
 def _joined(part: xr.Dataset) -> xr.Dataset:
     """Make one chunk along y and x, as a window is a block: what needs neighbours then has them."""
-    return part.chunk({d: -1 for d in PLANE}) if part.chunks else part
+    return part.chunk(dict.fromkeys(PLANE, -1)) if part.chunks else part
 
 
 def _check_grid(whole: xr.Dataset, part: xr.Dataset) -> None:
@@ -240,7 +240,7 @@ def as_expression(expression: Any, source: Any, halo: int | None) -> Expression:
         If it is none of these, or a function comes without its cube.
     """
     if isinstance(expression, xr.DataArray):
-        expression = expression.to_dataset(name=expression.name or "map")
+        expression = expression.to_dataset(name="map" if expression.name is None else expression.name)
     if isinstance(expression, xr.Dataset):
         if source is not None:
             raise XSentinelError("source is of a function of a cube; a lazy Dataset has its sources in it")

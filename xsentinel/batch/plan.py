@@ -123,7 +123,8 @@ def plan_blocks(
 
 def _settled(shape: tuple[int, int], side: int, pixels: int, cut: Cut) -> Blocks:
     """Make shards as large as they may be and blocks whole multiples of them."""
-    shard = next(n for n in range(min(cut.shard_pixels, side), 0, -1) if side % n == 0 and n % pixels == 0) if side % pixels == 0 else pixels
+    fitting = (n for n in range(min(cut.shard_pixels, side), 0, -1) if side % n == 0 and n % pixels == 0)
+    shard = next(fitting, pixels)
     return Blocks(shape, (side, side), pixels, shard)
 
 

@@ -28,8 +28,8 @@ class Verb:
 def _cloud_reach(options: Options, ds: xr.Dataset) -> int:
     """Give how far masks grow and shrink, in pixels."""
     dilate = options.get("dilate", 0)
-    metres = max(dilate.values(), default=0) if isinstance(dilate, Mapping) else dilate
-    return ceil((metres + options.get("erode", 0)) / abs(pixel_size(ds)[1]))
+    grown = max(dilate.values(), default=0) if isinstance(dilate, Mapping) else dilate
+    return ceil((float(grown) + float(options.get("erode", 0))) / abs(pixel_size(ds)[1]))
 
 
 def _card(options: Options) -> Any:
@@ -37,7 +37,7 @@ def _card(options: Options) -> Any:
     from xsentinel.products.lai import MODELS
 
     model = options.get("model", "sl2p")
-    return None if model == "sl2p" else load_model(MODELS.get(model, model)).card
+    return None if model == "sl2p" else load_model(MODELS.get(model, model) or model).card
 
 
 def _network_reach(options: Options, ds: xr.Dataset) -> int:
@@ -111,7 +111,8 @@ class Steps:
 
 
 def _step(step: Any) -> tuple[str, Options]:
-    verb, options = (step, {}) if isinstance(step, str) else next(iter(step.items())) if isinstance(step, Mapping) and len(step) == 1 else ("", {})
+    named = {step: {}} if isinstance(step, str) else step if isinstance(step, Mapping) and len(step) == 1 else {"": {}}
+    ((verb, options),) = named.items()
     if verb not in VERBS:
         raise XSentinelError(f"step {step!r:.60} is none of {', '.join(VERBS)}, each with its options: {{'composite': {{'freq': 'MS'}}}}")
     if options is not None and not isinstance(options, Mapping):

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from os import PathLike
 from pathlib import Path
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from xsentinel.batch.plan import Blocks
 from xsentinel.blocks.cut import Window
-from xsentinel.errors import ReadError, WriteError
+from xsentinel.errors import ReadError, StoreError, XSentinelError
 
 LEDGER = "xsentinel_run"
 """Group inside the store that holds the ledger: no variable, so that nobody who opens the store meets it."""
@@ -76,11 +76,12 @@ class Store:
         return FsspecStore.from_url(self.url, storage_options=dict(self.options) or None, read_only=read_only)
 
     def exists(self) -> bool:
-        """Tell whether anything stands there."""
+        """Tell whether anything stands there; an empty folder is nothing."""
         import fsspec
 
         if self.is_local:
-            return Path(self.url).exists()
+            path = Path(self.url)
+            return (path.is_dir() and any(path.iterdir())) or path.is_file()
         filesystem, path = fsspec.core.url_to_fs(self.url, **self.options)
         filesystem.invalidate_cache()
         return bool(filesystem.exists(path))
@@ -95,6 +96,31 @@ class Store:
             check_free(Path(self.url), overwrite=True)
         filesystem, path = fsspec.core.url_to_fs(self.url, **self.options)
         filesystem.rm(path, recursive=True)
+
+    def attribute(self, name: str) -> Any:
+        """Give an attribute of the root group, None if there is none."""
+        import zarr
+
+        try:
+            group: Any = zarr.open_group(self.open(read_only=True), mode="r", use_consolidated=False)
+            return group.attrs.get(name)
+        except (OSError, KeyError, ValueError):
+            return None
+
+    @contextmanager
+    def appearing(self) -> Iterator[Store]:
+        """Give a place to write what then appears here at once; object stores have no such place and are written to as they are."""
+        if not self.is_local:
+            yield self
+            return
+        path = Path(self.url)
+        new = path.with_name(f".{path.name}.beginning")
+        with writing(self.url):
+            shutil.rmtree(new, ignore_errors=True)  # of a job that was killed here
+            new.parent.mkdir(parents=True, exist_ok=True)
+        yield Store(str(new))
+        with writing(self.url):
+            new.rename(path)
 
     def read(self, variables: list[str], region: Window) -> dict[str, npt.NDArray[Any]]:
         """Read the values of a block as they are stored.
@@ -119,7 +145,7 @@ class Store:
 
         Raises
         ------
-        WriteError
+        StoreError
             If the store cannot be written.
         """
         group = self._group("r+")
@@ -137,9 +163,9 @@ class Store:
             raise ReadError(f"{self.url} cannot be opened as a Zarr group: {err}") from err
 
 
-def as_store(target: str | PathLike[str] | Store, options: Mapping[str, Any] | None = None) -> Store:
+def as_store(target: str | PathLike[str] | Store) -> Store:
     """Understand what a user gave as target."""
-    return target if isinstance(target, Store) else Store(str(target), dict(options or {}))
+    return target if isinstance(target, Store) else Store(str(target))
 
 
 @contextmanager
@@ -147,10 +173,10 @@ def writing(url: str) -> Iterator[None]:
     """Turn what a full or read-only disk raises into our error."""
     try:
         yield
-    except OSError as err:
-        if isinstance(err, WriteError):
+    except (OSError, ValueError) as err:  # zarr raises ValueError for a store that is read-only
+        if isinstance(err, XSentinelError):
             raise
-        raise WriteError(f"{url} cannot be written: {err}; see that there is space and that it may be written, then resume") from err
+        raise StoreError(f"{url} cannot be written: {err}; see that there is space and that it may be written, then resume") from err
 
 
 def digest_of(values: Mapping[str, npt.NDArray[Any]]) -> bytes:
@@ -177,26 +203,49 @@ class Ledger:
 
     store: Store
 
-    def create(self, fingerprint: Mapping[str, Any], n_blocks: int) -> None:
-        """Write an empty one."""
+    def create(self, fingerprint: Mapping[str, Any], blocks: Blocks, variables: tuple[str, ...]) -> None:
+        """Write an empty one: first its rows, then what it speaks of, so that what can be read is whole."""
         import zarr
 
+        geometry = {"shape": blocks.shape, "variables": variables}
         with writing(self.store.url):
-            root = zarr.open_group(self.store.open(), mode="a", zarr_format=3)
-            group = root.create_group(LEDGER, attributes={"fingerprint": dict(fingerprint), "n_blocks": n_blocks})
-            group.create_array(
-                DONE, shape=(n_blocks * ROW.size,), chunks=(ROW.size,), dtype="uint8", fill_value=0, compressors=None, filters=None
-            )
+            store = self.store.open()
+            zarr.create_array(
+                store, name=f"{LEDGER}/{DONE}", shape=(len(blocks) * ROW.size,), chunks=(ROW.size,), dtype="uint8", fill_value=0,
+                compressors=None, filters=None,
+            )  # fmt: skip
+            group: Any = zarr.open_group(store, mode="a", path=LEDGER)
+            group.attrs.put({"fingerprint": dict(fingerprint), **geometry})
+
+    def geometry(self) -> tuple[Blocks, list[str]]:
+        """Give the blocks and the variables that are written block by block.
+
+        Raises
+        ------
+        ReadError
+            If there is no ledger.
+        """
+        attrs = self._attrs()
+        if attrs is None:
+            raise ReadError(f"{self.store.url} has no ledger; it was not written by xsentinel.run")
+        side, pixels, shard = (int(n) for n in str(attrs["fingerprint"]["blocks"]).split())
+        height, width = attrs["shape"]
+        return Blocks((height, width), (side, side), pixels, shard), list(attrs["variables"])
 
     def fingerprint(self) -> dict[str, Any] | None:
         """Give that of the job that wrote the store; None if there is no ledger."""
+        attrs = self._attrs()
+        return None if attrs is None else dict(attrs["fingerprint"])
+
+    def _attrs(self) -> dict[str, Any] | None:
         import zarr
 
         try:
             group: Any = zarr.open_group(self.store.open(read_only=True), mode="r", path=LEDGER, use_consolidated=False)
-            return dict(group.attrs["fingerprint"])
-        except (OSError, KeyError, ValueError, json.JSONDecodeError):
+            attrs = dict(group.attrs)
+        except (OSError, KeyError, ValueError):
             return None
+        return attrs if {"fingerprint", "shape", "variables"} <= set(attrs) else None
 
     def mark(self, block: int, record: Record) -> None:
         """Write that a block is finished, in one object."""

@@ -39,8 +39,8 @@ def cut(ds: xr.Dataset, window: Window) -> xr.Dataset:
     eager = ds.drop_vars(lazy)
     out = eager.isel({d: s for d, s in there.items() if d in eager.dims})
     parts = {n: _cut_variable(ds.variables[n], there) for n in lazy}
-    out = out.assign_coords({n: v for n, v in parts.items() if n in ds.coords}).assign({n: v for n, v in parts.items() if n in ds.data_vars})
-    return out[list(ds.data_vars)]
+    coords = {n: v for n, v in parts.items() if n in ds.coords}
+    return out.assign_coords(coords).assign({n: v for n, v in parts.items() if n not in coords})[list(ds.data_vars)]
 
 
 def _cut_variable(variable: xr.Variable, window: Window) -> xr.Variable:

@@ -45,6 +45,13 @@ def in_place_of(paths: list[Path], overwrite: bool) -> Iterator[list[Path]]:
 
 
 def check_free(path: Path, overwrite: bool) -> None:
+    """Check that something may be written.
+
+    Raises
+    ------
+    WriteError
+        If something stands there and is not to be replaced, or is no Zarr store.
+    """
     if not path.exists():
         return
     if not overwrite:
