@@ -129,11 +129,11 @@ def _settled(shape: tuple[int, int], side: int, pixels: int, cut: Cut) -> Blocks
 
 
 def _given(shape: tuple[int, int], need: Need, cut: Cut, side: int) -> Blocks:
-    pixels = next((p for p in (cut.pixels, cut.pixels // 2, cut.pixels // 4, LEAST_CHUNK) if side % p == 0), 0)
-    whole = side >= max(shape)
-    if side < 1 or (not whole and (not pixels or side % need.stride)):
-        raise GridError(f"block is {side}; give a multiple of {lcm(LEAST_CHUNK, need.stride)} pixels")
-    return _settled(shape, side, pixels or side, cut)
+    halves = (cut.pixels >> n for n in range(cut.pixels.bit_length()))
+    pixels = next((p for p in halves if p >= LEAST_CHUNK and side > 0 and side % p == 0), side if 0 < side <= cut.pixels else 0)
+    if not pixels or side % need.stride:
+        raise GridError(f"block is {side}; give a multiple of {lcm(LEAST_CHUNK, need.stride)} pixels, or at most {cut.pixels}")
+    return _settled(shape, side, pixels, cut)
 
 
 def _base(pixels: int, need: Need) -> int:
