@@ -305,3 +305,67 @@ def test_train_and_evaluate(ten_bands: Path, tmp_path: Path) -> None:
     assert "Usage: main train lai" in shell("train", "lai", "--help").output
     assert "preset 'best' is not known" in refused("train", "lai", ten_bands, folder, "--preset", "best")
     assert "holds 0 model cards" in refused("evaluate", "lai", tmp_path, ten_bands)
+
+
+# ---- jobs ------------------------------------------------------------------------------------------------------------
+
+JOB = """
+input: cube.zarr
+steps:
+  - mask_clouds: {dilate: 20}
+  - lai: {model: unet, samples: 2}
+output: lai.zarr
+options: {block: 16, memory: 2, workers: 2}
+"""
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    cube = xs.sample("zurich", resolution=20).isel(y=slice(50, 82), x=slice(40, 72))
+    scl = np.full((1, 32, 32), 4, np.uint8)
+    scl[0, 12:20, 3:9] = 9
+    cube.assign(SCL=(("time", "y", "x"), scl)).s2.to_zarr(tmp_path / "cube.zarr")
+    (tmp_path / "job.yaml").write_text(JOB)
+    return tmp_path / "job.yaml"
+
+
+def test_run(job: Path) -> None:
+    told = shell("run", job, "--explain").output
+    assert "4 of 16 × 16 pixels" in told
+    assert "halo      12 pixels" in told
+    assert not (job.parent / "lai.zarr").exists()
+    printed = shell("run", job, "--no-progress", "--report", job.parent / "r.html").output
+    assert "4 done, 0 done before, 0 missing, of 4" in printed
+    assert "<img alt=" in (job.parent / "r.html").read_text()
+    want = xs.open(job.parent / "cube.zarr", chunks=None).s2.mask_clouds(dilate=20).s2.lai(model="unet", samples=2)
+    got = xs.open(job.parent / "lai.zarr", chunks=None)
+    np.testing.assert_allclose(got.lai_upper, want.lai_upper, atol=1e-5)
+    assert "overwrite=True (--overwrite)" in refused("run", job)
+    assert "0 done, 4 done before" in shell("run", job, "--resume", "--verify", "--no-progress").output
+
+
+def test_run_a_table_of_cubes(job: Path) -> None:
+    (job.parent / "tiles.csv").write_text("input,output\ncube.zarr,a.zarr\nnone.zarr,b.zarr\n")
+    job.write_text(JOB.replace("input: cube.zarr", "").replace("output: lai.zarr", "tiles: tiles.csv"))
+    result = shell("run", job, "--no-progress", "--report", job.parent / "r.json", code=1)
+    assert "4 done" in result.stdout
+    assert "none.zarr does not exist" in result.stderr
+    assert "1 of 2 stores are not complete: " in result.stderr
+    assert (job.parent / "r-a.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (("output: lai.zarr", ""), "needs input and output, or tiles"),
+        (("steps:", "stages:"), "has stages; a job file has input, open, steps"),
+        (("memory: 2", "colour: 2"), "options is {'block': 16, 'colour': 2"),
+        (("mask_clouds", "paint"), "step {'paint': {'dilate': 20}} is none of mask_clouds"),
+        (("steps:", "steps: ["), "cannot be read as YAML"),
+        (("input: cube.zarr", "tiles: none.csv"), "needs input and output, or tiles"),
+        (("samples: 2", "samples: 1"), "samples is 1"),
+    ],
+)
+def test_job_files_that_are_none(job: Path, edit: tuple[str, str], message: str) -> None:
+    job.write_text(JOB.replace(*edit))
+    assert message in refused("run", job, "--no-progress")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class XSentinelError(ValueError):
     """Base of all errors that xsentinel raises on bad input."""
@@ -42,6 +44,6 @@ class StoreError(WriteError):
 class IncompleteError(XSentinelError):
     """Some blocks of a job failed; ``report`` says which."""
 
-    def __init__(self, message: str, report: object = None) -> None:
+    def __init__(self, message: str, report: Any = None) -> None:
         super().__init__(message)
         self.report = report

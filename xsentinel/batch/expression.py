@@ -156,9 +156,8 @@ class Windowed:
         return Part(cut(self.source, read), self.function, keep)
 
     def pixel_bytes(self) -> int:
-        """Count inputs as stored and as float32, and results twice."""
-        values = sum(v.size for v in self._inputs()) / self._n_pixels
-        return round(_bytes_a_pixel(self.source) + 4 * values + 2 * _bytes_a_pixel(self.result))
+        """Count inputs twice, as they are read and as they are reduced, and results twice."""
+        return 2 * _bytes_a_pixel(self.source) + 2 * _bytes_a_pixel(self.result)
 
     def source_bytes(self) -> int:
         """Give the bytes of the cube in memory."""
@@ -166,10 +165,6 @@ class Windowed:
 
     def _inputs(self) -> list[xr.DataArray]:
         return [v for v in self.source.data_vars.values() if set(PLANE) <= set(v.dims)]
-
-    @property
-    def _n_pixels(self) -> int:
-        return self.source.sizes["y"] * self.source.sizes["x"]
 
     def fingerprint(self) -> dict[str, str]:
         """Take the function's steps or code, and dask's names of the cube's arrays."""

@@ -9,7 +9,7 @@ from math import lcm, prod
 from xsentinel.errors import GridError
 from xsentinel.io.zarr_layout import LAYOUTS, Cut, Layout
 
-SHARE = 0.5
+SHARE = 0.6
 """Of the memory limit that the blocks in work take by estimate; what the estimate misses needs the rest."""
 
 CHUNK = Cut(1, 512, 512)

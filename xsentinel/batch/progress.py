@@ -43,7 +43,7 @@ class Lines:
         rate = (self.done - self.first) / max(now - self.start, 1e-9)
         left = (self.total - self.done) / rate
         text = f"{self.done} of {self.total} blocks, {rate:.2f} a second, {left:.0f} s left, {note}"
-        if LOG.handlers or logging.getLogger().handlers:
+        if LOG.isEnabledFor(logging.INFO):
             LOG.info(text)
         else:
             print(text, file=sys.stderr, flush=True)  # noqa: T201  (who asked for progress and set no logger up)

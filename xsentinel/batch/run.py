@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from time import perf_counter
@@ -12,24 +10,19 @@ from typing import Any
 
 import xarray as xr
 
-from xsentinel.batch.engines import Engine, engine_for
+from xsentinel.batch.engines import engine_for
 from xsentinel.batch.expression import Expression, Lazy, Windowed, as_expression
-from xsentinel.batch.job import JOB, Form, Job, check_same
+from xsentinel.batch.job import Form, Job
 from xsentinel.batch.plan import BLOCKS_A_WORKER, SHARE, Need, plan_blocks
-from xsentinel.batch.progress import Bar, Lines, Silent, progress, resident_bytes
+from xsentinel.batch.progress import progress as progress_of
 from xsentinel.batch.report import Report
-from xsentinel.batch.store import Ledger, Record, Store, as_store, digest_of
+from xsentinel.batch.runner import begun, checked, damaged_blocks, incomplete, run_blocks
+from xsentinel.batch.store import Ledger, Store, as_store
 from xsentinel.blocks.series import default_memory_limit
-from xsentinel.errors import IncompleteError, ReadError, StoreError, WriteError, XSentinelError
+from xsentinel.errors import IncompleteError, XSentinelError
 from xsentinel.io.pack import Pack
 from xsentinel.io.zarr_layout import Layout, check_layout
 from xsentinel.kernels.threads import n_cores
-
-AHEAD = 1
-"""Blocks that are handed over before a worker is free, so that none waits for the next."""
-
-LOOK_EVERY_S = 1.0
-"""Seconds after which waiting looks up, so that Ctrl-C is heard."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,119 +130,27 @@ class Plan:
             If blocks failed: with the report as its attribute ``report``.
         """
         start = perf_counter()
-        job, records = _begun(self.job, resume, overwrite)
+        job, records = begun(self.job, resume, overwrite)
         report = Report(job, skipped=records)
         if verify and records:
             report.damaged = damaged_blocks(job.store, job.variables, job.blocks.region, records)
             for index in report.damaged:
                 Ledger(job.store).clear(index)
                 report.skipped.pop(index)
-        wanted = range(len(job.blocks)) if only is None else _checked(only, len(job.blocks))
+        wanted = range(len(job.blocks)) if only is None else checked(only, len(job.blocks))
         todo = [i for i in wanted if i not in report.skipped]
-        with engine_for(client, self.workers, resources) as engine, _progress(job, report, todo, progress) as bar:
+        n_done, show = len(report.skipped), progress and bool(todo)
+        with engine_for(client, self.workers, resources) as engine, progress_of(n_done + len(todo), n_done, show) as bar:
             report.where = engine.where
             try:
-                _run_blocks(report, todo, engine, retries, bar)
+                run_blocks(report, todo, engine, retries, bar)
             finally:
                 report.seconds = perf_counter() - start
+        if client is not None:
+            job.store.tidy()  # of workers that were killed
         if report.failed:
-            raise IncompleteError(_incomplete(report), report)
+            raise IncompleteError(incomplete(report), report)
         return report
-
-
-def _progress(job: Job, report: Report, todo: list[int], show: bool) -> Any:
-    return progress(len(report.skipped) + len(todo), len(report.skipped), show and bool(todo))
-
-
-def _begun(job: Job, resume: bool, overwrite: bool) -> tuple[Job, dict[int, Record]]:
-    """Begin, or find what was begun; give the job as it was cut, and the finished blocks."""
-    ledger = Ledger(job.store)
-    if job.store.exists() and not overwrite:
-        found = ledger.fingerprint()
-        if not resume:
-            what = "an unfinished or finished job; resume=True (--resume) goes on with it" if found else "something"
-            raise WriteError(f"{job.store.url} holds {what}; overwrite=True (--overwrite) begins anew")
-        if found is not None:
-            job = job.with_blocks_of(found)
-            check_same(job, found)
-            return job, ledger.read()
-        if job.store.attribute(JOB) != job.token:  # else it was stopped before its ledger was whole
-            raise WriteError(
-                f"{job.store.url} has no ledger of this job, so it cannot be resumed; give another store, or overwrite=True (--overwrite)"
-            )
-    if job.store.exists():
-        job.store.remove()
-    job.begin()
-    return job, {}
-
-
-def _checked(only: Iterable[int], n: int) -> list[int]:
-    wanted = sorted(set(only))
-    if wanted and not 0 <= wanted[0] <= wanted[-1] < n:
-        raise XSentinelError(f"only has blocks from {wanted[0]} to {wanted[-1]}, and there are 0 to {n - 1}")
-    return wanted
-
-
-def _run_blocks(report: Report, todo: Iterable[int], engine: Engine, retries: int, bar: Lines | Bar | Silent) -> None:
-    """Keep a few blocks in work until all are done or given up."""
-    waiting, tries, pending = deque(todo), Counter[int](), dict[Any, int]()
-    try:
-        while waiting or pending:
-            while waiting and len(pending) < engine.n_workers + AHEAD:
-                index = waiting.popleft()
-                pending[engine.submit(report.job.task(index))] = index
-            for future in engine.wait(pending, LOOK_EVERY_S):
-                _settle(report, pending.pop(future), future, engine, waiting, tries, retries)
-                bar.step(f"{report.peak_bytes / 1e9:.2f} GB" + (f", {len(report.failed)} failed" if report.failed else ""))
-    finally:
-        engine.drop(pending)
-
-
-def _settle(report: Report, index: int, future: Any, engine: Engine, waiting: deque[int], tries: Counter[int], retries: int) -> None:
-    """Note what became of a block; try it again if it may be."""
-    try:
-        done = engine.result(future)
-    except StoreError:
-        raise
-    except Exception as err:  # whatever the expression raises
-        tries[index] += 1
-        if tries[index] <= retries:
-            report.retried += 1
-            waiting.append(index)
-        else:
-            report.failed[index] = f"{type(err).__name__}: {err}"
-        return
-    report.records[index] = done.record
-    report.thumbnails[index] = done.thumbnail
-    report.peak_bytes = max(report.peak_bytes, resident_bytes())
-
-
-def _incomplete(report: Report) -> str:
-    index, why = min(report.failed.items())
-    return (
-        f"{len(report.failed)} of {len(report.job.blocks)} blocks of {report.job.store.url} failed, such as {index} "
-        f"({_place(report.job, index)}): {why}; the rest is done: mend the cause and run again with resume=True (--resume)"
-    )
-
-
-def _place(job: Job, index: int) -> str:
-    return ", ".join(f"{d} {s.start}…{s.stop}" for d, s in job.blocks.region(index).items())
-
-
-def damaged_blocks(
-    store: Store, variables: Iterable[str], region: Callable[[int], Mapping[str, slice]], records: Mapping[int, Record]
-) -> list[int]:
-    """Read finished blocks, and list those whose bytes are not what was written."""
-    names = list(variables)
-
-    def is_damaged(index: int) -> bool:
-        try:
-            return digest_of(store.read(names, region(index))) != records[index].digest
-        except ReadError:
-            return True
-
-    with ThreadPoolExecutor(n_cores()) as pool:
-        return [i for i, bad in zip(records, pool.map(is_damaged, records), strict=True) if bad]
 
 
 def plan(
@@ -318,7 +219,7 @@ def plan(
         raise XSentinelError(f"workers is {workers}; give 1 or more")
     limit = default_memory_limit() if memory_limit is None else int(memory_limit)
     shape = made.result.sizes["y"], made.result.sizes["x"]
-    budget = int(SHARE * limit / (n + AHEAD))
+    budget = int(SHARE * limit / n)
     blocks = plan_blocks(shape, _need(made), budget, BLOCKS_A_WORKER * n, layout, block)
     return Plan(Job(made, as_store(store), blocks, Form(layout, pack, scale)), n, limit)
 

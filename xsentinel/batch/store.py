@@ -122,6 +122,12 @@ class Store:
         with writing(self.url):
             new.rename(path)
 
+    def tidy(self) -> None:
+        """Remove what a killed process left of a file that it was writing; nobody reads it, as files appear at once when whole."""
+        if self.is_local:
+            for path in Path(self.url).rglob("*.partial"):
+                path.unlink(missing_ok=True)
+
     def read(self, variables: list[str], region: Window) -> dict[str, npt.NDArray[Any]]:
         """Read the values of a block as they are stored.
 

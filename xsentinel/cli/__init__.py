@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 import xsentinel as xs
-from xsentinel.cli import maps, models
+from xsentinel.cli import jobs, maps, models
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,5 +19,7 @@ def main() -> None:
     """
 
 
-for command in (maps.demo, maps.info, maps.convert, maps.mask, maps.composite, maps.fill_gaps, maps.lai, models.train, models.evaluate):
+MAPS = (maps.demo, maps.info, maps.convert, maps.mask, maps.composite, maps.fill_gaps, maps.lai)
+
+for command in (*MAPS, jobs.run, models.train, models.evaluate):
     main.add_command(command)
