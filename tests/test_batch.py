@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from rioxarray import open_rasterio  # noqa: F401  (registers .rio)
 import xsentinel as xs
 from tests.conftest import raise_if_dask_computes
 from tests.jobs import BLOCK, N_BLOCKS, SIDE, Work, job, scene
+from tests.products import Spec, images_of, sample_bands, write_safe
 from xsentinel.batch import Store
 from xsentinel.batch.plan import Blocks, Need, encoding_for, plan_blocks
 from xsentinel.batch.store import DONE, LEDGER, Ledger
@@ -164,6 +166,29 @@ def test_the_network_chain_of_a_real_scene(tmp_path: Path) -> None:
     for name in ("lai", "lai_std", "lai_lower", "lai_upper"):
         np.testing.assert_allclose(out[name], expected[name], atol=1e-5)
     assert out.attrs["weights_digest"] == expected.attrs["weights_digest"]
+
+
+def test_the_whole_chain_from_products(tmp_path: Path) -> None:
+    """SAFE of two dates → mask → composite → U-Net with its uncertainty → Zarr."""
+    first = write_safe(tmp_path, Spec(angle_bands=13), images_of(sample_bands(240)))
+    later = replace(Spec(angle_bands=13), time="2019-06-09T10:30:29.024Z", strip="20190609T103024")
+    second = write_safe(tmp_path, later, images_of(sample_bands(240, 100, 120)))
+    cube = xs.open([first, second], resolution=20)
+    steps: list[Any] = [{"mask_clouds": {"dilate": 40}}, {"composite": {"freq": "MS"}}, {"lai": {"model": "unet", "samples": 3}}]
+    report = xs.run(steps, tmp_path / "lai.zarr", source=cube, block=64, progress=False)
+    expected = steps_by_hand(cube)
+    out = xs.open(tmp_path / "lai.zarr", chunks=None)
+    assert len(report.records) == 4
+    assert out.sizes == {"time": 2, "y": 120, "x": 120}
+    for name in ("lai", "lai_std", "lai_lower", "lai_upper"):
+        np.testing.assert_allclose(out[name], expected[name], atol=1e-5)
+    assert out.lai.notnull().mean() > 0.2
+    assert out.lai.isnull().any()  # clouds
+    np.testing.assert_allclose(out.sza, expected.sza, rtol=1e-6)
+
+
+def steps_by_hand(cube: xr.Dataset) -> xr.Dataset:
+    return cube.s2.mask_clouds(dilate=40).s2.composite("MS").s2.lai(model="unet", samples=3).compute()
 
 
 # ---- the ledger ------------------------------------------------------------------------------------------------------

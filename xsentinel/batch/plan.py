@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from math import lcm, prod
 
 from xsentinel.errors import GridError
@@ -148,6 +149,22 @@ def _bytes(need: Need, side: int) -> int:
 
 def _count(shape: tuple[int, int], side: int) -> int:
     return -(-shape[0] // side) * -(-shape[1] // side)
+
+
+def times_read(chunks: Sequence[int], side: int, halo: int) -> float:
+    """Give how often the chunks of a source are read along one dimension, as blocks and their halos touch them whole.
+
+    Examples
+    --------
+    >>> times_read((512, 512), side=256, halo=2)
+    3.0
+    """
+    edges = list(accumulate(chunks, initial=0))
+    total, read = edges[-1], 0
+    for start in range(0, total, side):
+        low, high = max(start - halo, 0), min(start + side + halo, total)
+        read += sum(b - a for a, b in pairwise(edges) if a < high and b > low)
+    return read / total
 
 
 def encoding_for(sizes: Mapping[str, int], blocks: Blocks, layout: Layout | None) -> dict[str, tuple[int, ...]]:

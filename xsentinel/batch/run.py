@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from os import PathLike
 from time import perf_counter
 from typing import Any
@@ -11,9 +12,9 @@ from typing import Any
 import xarray as xr
 
 from xsentinel.batch.engines import engine_for
-from xsentinel.batch.expression import Expression, Lazy, Windowed, as_expression
+from xsentinel.batch.expression import PLANE, Expression, Lazy, Windowed, as_expression
 from xsentinel.batch.job import Form, Job
-from xsentinel.batch.plan import BLOCKS_A_WORKER, SHARE, Need, plan_blocks
+from xsentinel.batch.plan import BLOCKS_A_WORKER, SHARE, Need, plan_blocks, times_read
 from xsentinel.batch.progress import progress as progress_of
 from xsentinel.batch.report import Report
 from xsentinel.batch.runner import begun, checked, damaged_blocks, incomplete, run_blocks
@@ -56,7 +57,7 @@ class Plan:
             ("writes", ", ".join(f"{v} {dict(job.template[v].sizes)}" for v in job.variables).replace("'", "")),
             ("blocks", f"{len(blocks)} of {blocks.side[0]} × {blocks.side[1]} pixels, chunks of {blocks.pixels}²{shard}"),
             ("halo", "as the graph says" if halo is None else f"{halo} pixels"),
-            ("bytes in", "as the graph says" if not source else f"{source / 1e9:.2f} GB"),
+            ("bytes in", f"{source / 1e9:.2f} GB{self._read_again()}" if source else "as the graph says"),
             ("bytes out", f"{result / 1e9:.2f} GB before compression"),
             ("memory", at_once),
         ]
@@ -64,6 +65,16 @@ class Plan:
             total = self.probed * len(blocks) / self.workers
             rows.append(("time", f"{self.probed:.2f} s a block when tried, so about {total:.0f} s on {self.workers} threads"))
         return rows
+
+    def _read_again(self) -> str:
+        """Say how much of the source is read more than once, as its chunks are."""
+        expression, blocks = self.job.expression, self.job.blocks
+        chunks = expression.source.chunksizes if isinstance(expression, Windowed) else {}
+        if not set(PLANE) <= set(chunks):
+            return ""
+        halo = expression.halo if isinstance(expression, Windowed) else 0
+        times = prod(times_read(chunks[d], side, halo) for d, side in zip(PLANE, blocks.side, strict=True))
+        return f", read {times:.1f} times, as chunks of {max(chunks['y'])} × {max(chunks['x'])} meet the blocks and their halos"
 
     def __repr__(self) -> str:
         return "\n".join(["<xsentinel job>", *(f"  {name:<10}{value}" for name, value in self.rows())])
