@@ -363,6 +363,7 @@ def test_run_a_table_of_cubes(job: Path) -> None:
         (("mask_clouds", "paint"), "step {'paint': {'dilate': 20}} is none of mask_clouds"),
         (("steps:", "steps: ["), "cannot be read as YAML"),
         (("input: cube.zarr", "tiles: none.csv"), "needs input and output, or tiles"),
+        (("output: lai.zarr", "output: cube.zarr"), "cube.zarr is both input and output"),
         (("samples: 2", "samples: 1"), "samples is 1"),
     ],
 )

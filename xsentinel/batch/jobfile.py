@@ -56,7 +56,8 @@ def read_jobfile(path: str | PathLike[str]) -> JobFile:
         options: {memory: 8, layout: map}
         # tiles: tiles.csv          # instead of input and output: a table with these two columns
 
-    Relative paths are those of the folder that the file lies in.
+    Inputs may be products, stores, or files of STAC items. Relative paths are those of the folder that the file, or
+    the table, lies in.
 
     Raises
     ------
@@ -94,7 +95,7 @@ def _pairs(file: Path, found: Mapping[str, Any]) -> tuple[tuple[Any, str], ...]:
     if not whole and given != {"tiles"}:
         raise ReadError(f"{file} needs input and output, or tiles, a table that has them as columns (and not both)")
     if whole:
-        return ((_placed(file, found["input"]), str(_placed(file, found["output"]))),)
+        return (_apart(_placed(file, found["input"]), str(_placed(file, found["output"]))),)
     table = Path(_placed(file, found["tiles"]))
     try:
         with table.open(newline="", encoding="utf-8") as rows:
@@ -104,7 +105,14 @@ def _pairs(file: Path, found: Mapping[str, Any]) -> tuple[tuple[Any, str], ...]:
     outputs = [output for _, output in pairs]
     if not pairs or len(set(outputs)) < len(outputs):
         raise ReadError(f"{table} has {'no rows' if not pairs else 'an output more than once'}; give each input an output of its own")
-    return tuple((_placed(table, i), str(_placed(table, o))) for i, o in pairs)
+    return tuple(_apart(_placed(table, i), str(_placed(table, o))) for i, o in pairs)
+
+
+def _apart(source: Any, output: str) -> tuple[Any, str]:
+    """Check that a job does not write over what it reads."""
+    if output in (source if isinstance(source, list) else [source]):
+        raise ReadError(f"{output} is both input and output, so the job would write over what it reads; give another output")
+    return source, output
 
 
 def _placed(file: Path, told: Any) -> Any:

@@ -129,7 +129,9 @@ class Report:
             part = self._thumbnail(index)
             part = part[:height, :width]
             out[row * height : row * height + part.shape[0], column * width : column * width + part.shape[1]] = part
-        return out
+        before = [(n - 1) * side for n, side in zip(blocks.counts, blocks.side, strict=True)]
+        ends = [-(-(n - b) // step) for n, b in zip(blocks.shape, before, strict=True)]
+        return out[: (blocks.counts[0] - 1) * height + ends[0], : (blocks.counts[1] - 1) * width + ends[1]]
 
     def _thumbnail(self, index: int) -> npt.NDArray[np.float32]:
         if index in self.thumbnails:

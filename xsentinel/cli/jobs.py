@@ -34,6 +34,7 @@ Instead of input and output, tiles: table.csv, with these two as columns, runs a
 @click.option("--explain", is_flag=True, help="Print blocks, bytes and memory, and run nothing.")
 @click.option("--probe", is_flag=True, help="With --explain: compute one block to estimate the time.")
 @click.option("--scheduler", help="Address of a dask scheduler whose workers run the blocks, tcp://host:8786 say.")
+@click.option("--resource", "resources", multiple=True, metavar="NAME=N", help="What a worker must have for a block, such as GPU=1.")
 @click.option("--retries", type=int, default=2, show_default=True, help="Times that a block is tried again.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write a report there: .html with a quicklook, or .json.")
 @PROGRESS
@@ -59,9 +60,18 @@ def run(job: Path, explain: bool, probe: bool, report: Path | None, **options: A
         raise click.exceptions.Exit(1)
 
 
+def _resources(told: tuple[str, ...]) -> dict[str, float] | None:
+    pairs = [t.partition("=") for t in told]
+    try:
+        return {name: float(number) for name, _, number in pairs} or None
+    except ValueError as err:
+        raise XSentinelError(f"--resource is {', '.join(told)}; give a name and a number, GPU=1") from err
+
+
 def _run_one(file: JobFile, source: Any, output: str, path: Path | None, options: dict[str, Any]) -> bool:
     """Run one job; tell whether nothing is missing. Of several, one that cannot be run does not stop the others."""
-    named = {"client": options["scheduler"]} | {k: options[k] for k in ("resume", "overwrite", "verify", "retries", "progress")}
+    named = {k: options[k] for k in ("resume", "overwrite", "verify", "retries", "progress")}
+    named |= {"client": options["scheduler"], "resources": _resources(options["resources"])}
     try:
         report = file.plan(source, output).run(**named)
     except IncompleteError as err:
