@@ -41,6 +41,10 @@ class StoreError(WriteError):
     """A store cannot be written at all: the disk is full, read-only or out of reach."""
 
 
+class StoppedError(XSentinelError):
+    """A job cannot go on, for want of workers; what is done is kept."""
+
+
 class IncompleteError(XSentinelError):
     """Some blocks of a job failed; ``report`` says which."""
 

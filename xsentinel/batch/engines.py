@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any, Protocol
 
-from xsentinel.batch.job import Done, Task, run_task
+from xsentinel.batch.job import Done, Task, run_or_find, run_task
+from xsentinel.errors import StoppedError
+
+PATIENCE_S = 60.0
+"""Seconds without any worker after which a cluster is given up: those that were killed are back by then, if anybody starts them."""
 
 
 class Engine(Protocol):
@@ -71,13 +76,13 @@ class Cluster:
         threads = client.nthreads()
         self.n_workers = max(1, sum(threads.values()))
         self.where = f"{self.n_workers} threads of {len(threads)} workers, dashboard {client.dashboard_link}"
-        self.n_sent = 0
+        self.n_sent, self.manned = 0, monotonic()
 
     def submit(self, task: Task) -> Any:
         """Hand over a task under a name of its own, so that a retry is run again."""
         self.n_sent += 1
         key = f"xsentinel-block-{task.index}-{self.n_sent}-{task.store.url}"
-        return self.client.submit(run_task, task, pure=False, key=key, resources=self.resources)
+        return self.client.submit(run_or_find, task, pure=False, key=key, resources=self.resources)
 
     def wait(self, pending: Iterable[Any], seconds: float) -> set[Any]:
         """Wait for the first."""
@@ -87,7 +92,17 @@ class Cluster:
         try:
             return set(wait(list(pending), timeout=seconds, return_when="FIRST_COMPLETED").done)  # type: ignore[no-untyped-call]
         except NotYet:
+            self._check_workers()
             return set()
+
+    def _check_workers(self) -> None:
+        """Give up where no worker has been left for a while: waiting would never end."""
+        now = monotonic()
+        if self.client.scheduler_info(n_workers=-1)["workers"]:
+            self.manned = now
+        elif now - self.manned > PATIENCE_S:
+            told = f"the cluster has had no worker for {PATIENCE_S:.0f} s"
+            raise StoppedError(f"{told}; start some, then run again with resume=True (--resume)")
 
     def result(self, future: Any) -> Done:
         """Give what a task left."""

@@ -92,8 +92,14 @@ def thumbnail(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def run_task(task: Task) -> Done:
-    """Run a task: what workers are sent."""
+    """Run a task: what threads are given."""
     return task.run()
+
+
+def run_or_find(task: Task) -> Done:
+    """Run a task unless it is done: what workers are sent, as a cluster runs again what a lost worker had finished."""
+    record = Ledger(task.store).find(task.index)
+    return task.run() if record is None else Done(task.index, record, np.full((1, 1), np.nan, np.float32))
 
 
 @dataclass(frozen=True, eq=False)

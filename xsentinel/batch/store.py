@@ -263,6 +263,10 @@ class Ledger:
         with writing(self.store.url):
             self._done("r+")[block * ROW.size : (block + 1) * ROW.size] = np.zeros(ROW.size, np.uint8)
 
+    def find(self, block: int) -> Record | None:
+        """Give the record of a block; None if it is not finished."""
+        return Record.unpack(_row(self._done("r"), block).tobytes())
+
     def read(self) -> dict[int, Record]:
         """Give the records of the finished blocks; one whose row is damaged is not finished."""
         done = self._done("r")

@@ -80,6 +80,8 @@ def warp(cube: xr.Dataset, geobox: Any, request: Request) -> xr.Dataset:
     geobox : odc.geo.geobox.GeoBox
     request : Request
     """
+    import odc.geo.xr  # noqa: F401  (registers .odc)
+
     names = list(_of_pixels(cube))
     coarser = geobox.crs == cube.odc.crs and abs(geobox.resolution.x) > abs(pixel_size(cube)[1]) * 1.5
     placed = {}
