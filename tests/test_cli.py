@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from rioxarray import open_rasterio
 
 import xsentinel as xs
 from tests.cubes import make_cube
+from tests.products import Spec, write_safe
 from xsentinel.cli import main
 
 
@@ -103,6 +105,37 @@ def test_mask(store: Path, tmp_path: Path) -> None:
     assert set(masked.data_vars) == set(cube.data_vars)
     shell("mask", store, tmp_path / "b.nc", "--class", "snow_or_ice", "--class", 9, "--no-progress")
     np.testing.assert_array_equal(xs.open(tmp_path / "b.nc").B04, cube.B04.where(cube.SCL == 4))
+
+
+def test_convert(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "packed.zarr"
+    printed = shell("convert", store, out, "--layout", "series", "--pack", "uint16", "--zarr-format", 2, "--no-progress").output
+    assert printed == f"wrote {out}\n"
+    np.testing.assert_allclose(xs.open(out).B04, xs.open(store).B04, atol=5.1e-5)
+    assert (out / ".zgroup").is_file()
+    with xr.open_zarr(out, mask_and_scale=False) as raw:
+        assert raw.B04.dtype == np.uint16
+    assert "--layout is of Zarr stores" in refused("convert", store, tmp_path / "a.tif", "--layout", "map")
+
+
+def test_grid_options(store: Path, tmp_path: Path) -> None:
+    cube = xs.open(store)
+    x, y = float(cube.x[0]), float(cube.y[-1])
+    shell("convert", store, tmp_path / "box.zarr", "--bbox", x - 10, y - 10, x + 90, y + 50, "--no-progress")
+    box = xs.open(tmp_path / "box.zarr")
+    assert dict(box.sizes) == {"time": 2, "y": 3, "x": 5}
+    np.testing.assert_array_equal(box.B04, cube.B04.sel(x=box.x, y=box.y))
+    shell("lai", store, tmp_path / "lai.zarr", "--like", tmp_path / "box.zarr", "--no-progress")
+    xr.testing.assert_equal(xs.open(tmp_path / "lai.zarr").lai.load(), cube.s2.lai().lai.sel(x=box.x, y=box.y).load())
+    assert "EPSG:32633" in shell("info", store, "--crs", "EPSG:32633", "--resolution", 20).output
+    assert "like= gives the grid" in refused("info", store, "--like", store, "--resolution", 10)
+    assert "does not exist" in refused("info", store, "--like", tmp_path / "none.zarr")
+
+
+def test_a_product_by_the_shell(tmp_path: Path) -> None:
+    product = write_safe(tmp_path, replace(Spec(), baseline="04.00"))
+    assert "harmonise='none'" in refused("info", product, "--resolution", 20)
+    assert "B8A" in shell("info", product, "--resolution", 20, "--harmonise", "none").output
 
 
 @pytest.mark.parametrize("suffix", [".zarr", ".nc", ".tif"])
@@ -272,3 +305,68 @@ def test_train_and_evaluate(ten_bands: Path, tmp_path: Path) -> None:
     assert "Usage: main train lai" in shell("train", "lai", "--help").output
     assert "preset 'best' is not known" in refused("train", "lai", ten_bands, folder, "--preset", "best")
     assert "holds 0 model cards" in refused("evaluate", "lai", tmp_path, ten_bands)
+
+
+# ---- jobs ------------------------------------------------------------------------------------------------------------
+
+JOB = """
+input: cube.zarr
+steps:
+  - mask_clouds: {dilate: 20}
+  - lai: {model: unet, samples: 2}
+output: lai.zarr
+options: {block: 16, memory: 2, workers: 2}
+"""
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    cube = xs.sample("zurich", resolution=20).isel(y=slice(50, 82), x=slice(40, 72))
+    scl = np.full((1, 32, 32), 4, np.uint8)
+    scl[0, 12:20, 3:9] = 9
+    cube.assign(SCL=(("time", "y", "x"), scl)).s2.to_zarr(tmp_path / "cube.zarr")
+    (tmp_path / "job.yaml").write_text(JOB)
+    return tmp_path / "job.yaml"
+
+
+def test_run(job: Path) -> None:
+    told = shell("run", job, "--explain").output
+    assert "4 of 16 × 16 pixels" in told
+    assert "halo      12 pixels" in told
+    assert not (job.parent / "lai.zarr").exists()
+    printed = shell("run", job, "--no-progress", "--report", job.parent / "r.html").output
+    assert "4 done, 0 done before, 0 missing, of 4" in printed
+    assert "<img alt=" in (job.parent / "r.html").read_text()
+    want = xs.open(job.parent / "cube.zarr", chunks=None).s2.mask_clouds(dilate=20).s2.lai(model="unet", samples=2)
+    got = xs.open(job.parent / "lai.zarr", chunks=None)
+    np.testing.assert_allclose(got.lai_upper, want.lai_upper, atol=1e-5)
+    assert "overwrite=True (--overwrite)" in refused("run", job)
+    assert "0 done, 4 done before" in shell("run", job, "--resume", "--verify", "--no-progress").output
+
+
+def test_run_a_table_of_cubes(job: Path) -> None:
+    (job.parent / "tiles.csv").write_text("input,output\ncube.zarr,a.zarr\nnone.zarr,b.zarr\n")
+    job.write_text(JOB.replace("input: cube.zarr", "").replace("output: lai.zarr", "tiles: tiles.csv"))
+    result = shell("run", job, "--no-progress", "--report", job.parent / "r.json", code=1)
+    assert "4 done" in result.stdout
+    assert "none.zarr does not exist" in result.stderr
+    assert "1 of 2 stores are not complete: " in result.stderr
+    assert (job.parent / "r-a.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (("output: lai.zarr", ""), "needs input and output, or tiles"),
+        (("steps:", "stages:"), "has stages; a job file has input, open, steps"),
+        (("memory: 2", "colour: 2"), "options is {'block': 16, 'colour': 2"),
+        (("mask_clouds", "paint"), "step {'paint': {'dilate': 20}} is none of mask_clouds"),
+        (("steps:", "steps: ["), "cannot be read as YAML"),
+        (("input: cube.zarr", "tiles: none.csv"), "needs input and output, or tiles"),
+        (("output: lai.zarr", "output: cube.zarr"), "cube.zarr is both input and output"),
+        (("samples: 2", "samples: 1"), "samples is 1"),
+    ],
+)
+def test_job_files_that_are_none(job: Path, edit: tuple[str, str], message: str) -> None:
+    job.write_text(JOB.replace(*edit))
+    assert message in refused("run", job, "--no-progress")

@@ -143,7 +143,24 @@ def test_labels():
     assert out.B04.attrs["grid_mapping"] == "spatial_ref"
     assert "scale_factor" not in out.B04.attrs
     assert (out.period_end.values[:-1] == out.time.values[1:]).all()
-    assert "platform" not in out.coords
+    assert set(out.platform.values) <= set(cube.platform.values)
+
+
+def test_angles_and_platform_of_periods():
+    cube = year()
+    n = cube.sizes["time"]
+    platforms = np.where(np.arange(n) % 3 == 0, "S2B", "S2A")
+    cube = cube.assign_coords(sza=("time", np.linspace(20, 60, n, dtype=np.float32)), vza=5.0, platform=("time", platforms))
+    cube = cube.sel(time=cube.time.dt.month != 6)
+    out = composite(cube)
+    expected = cube.sza.groupby("time.month").mean()
+    np.testing.assert_allclose(out.sza.values[[0, 11]], expected.values[[0, -1]], rtol=1e-5)
+    assert out.sza.values[5] == pytest.approx(float(cube.sza.mean()), rel=1e-5)  # no date in June
+    assert out.sza.dtype == np.float32
+    assert out.vza.item() == 5
+    assert out.platform.values.tolist() == ["S2A"] * 12
+    per_pixel = cube.assign_coords(sza=(("time", "y", "x"), np.broadcast_to(cube.sza.values[:, None, None], cube.B04.shape)))
+    np.testing.assert_allclose(composite(per_pixel.chunk(y=2)).sza[0], out.sza[0], rtol=1e-5)
 
 
 def test_the_plan_is_printed(capsys):

@@ -254,6 +254,13 @@ def test_cog_is_one_by_the_words_of_rasterio(cog: Path, large: xr.Dataset) -> No
     np.testing.assert_allclose(half, means, atol=1e-4)
 
 
+def test_cog_is_one_by_the_words_of_rio_cogeo(cog: Path) -> None:
+    from rio_cogeo import cog_validate
+
+    for path in (cog, cog.with_name("map_flags.tif")):
+        assert cog_validate(path, strict=True) == (True, [], [])
+
+
 def test_cog_of_flags(cog: Path, large: xr.Dataset) -> None:
     with rasterio.open(cog.with_name("map_flags.tif")) as file:
         assert file.dtypes == ("uint8", "uint8")
@@ -314,6 +321,13 @@ def test_south_up_and_turned_input_is_brought_north_up(tmp_path: Path, maps: xr.
     with rasterio.open(tmp_path / "a.tif") as file:
         assert file.transform == maps.rio.transform()
         np.testing.assert_array_equal(file.read(), maps.lai)
+
+
+def test_packed_cog_tells_its_scale(tmp_path: Path, maps: xr.Dataset) -> None:
+    maps.lai.s2.to_cog(tmp_path / "a.tif", pack="int16")
+    with rasterio.open(tmp_path / "a.tif") as file:
+        assert (file.dtypes[0], file.nodata, file.scales[0], file.offsets[0]) == ("int16", -32768, 1e-3, 0)
+    np.testing.assert_allclose(xs.open(tmp_path / "a.tif").lai.values, maps.lai.values, atol=5.1e-4)
 
 
 def test_cog_names_that_would_clash_are_told_apart(tmp_path: Path, maps: xr.Dataset) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 from rasterio.transform import Affine
 
@@ -328,3 +329,57 @@ def test_radar_of_power_in_a_file_becomes_decibels(tmp_path: Path) -> None:
     np.testing.assert_allclose(cube.VV, -10, atol=1e-6)
     again = xs.open(cube)
     np.testing.assert_allclose(again.VV, -10, atol=1e-6)
+
+
+def gamma_cube(n: int = 24) -> tuple[np.ndarray, xr.Dataset]:
+    """Speckled power, and the cube of its decibels."""
+    power = np.random.default_rng(3).gamma(1, 0.1, (1, n, n)).astype(np.float32)
+    axes = {"time": [np.datetime64("2020-01-01", "ns")], "y": 5e6 + 10 * np.arange(n)[::-1], "x": 4e5 + 10.0 * np.arange(n)}
+    return power, xr.Dataset({"vv": (("time", "y", "x"), power)}, axes).rio.write_crs("EPSG:32632")
+
+
+@pytest.mark.parametrize("stored_as", ["power", "decibels", "packed"])
+def test_radar_is_averaged_as_power(stored_as: str, tmp_path: Path) -> None:
+    power, ds = gamma_cube()
+    if stored_as != "power":
+        path = tmp_path / "s1.zarr"
+        xs.open(ds).s2.to_zarr(path, pack="int16" if stored_as == "packed" else None)
+        coarse = xs.open(path, resolution=20)
+    else:
+        coarse = xs.open(ds, resolution=20)
+    means = power.reshape(1, 12, 2, 12, 2).mean((2, 4))
+    np.testing.assert_allclose(coarse.VV, 10 * np.log10(means), atol=3e-3 if stored_as == "packed" else 2e-5)
+    assert coarse.VV.units == "dB"
+
+
+def test_radar_is_warped_as_power() -> None:
+    power, ds = gamma_cube()
+    wide = xs.open(ds, crs="EPSG:32632", bbox=(4e5 + 10, 5e6 + 10, 4e5 + 210, 5e6 + 210), resolution=20)
+    turned = xs.open(ds, crs="EPSG:32633", resolution=120, resampling="average").VV.values
+    assert wide.VV.units == "dB"
+    seen = turned[np.isfinite(turned)]
+    assert np.abs(10 ** (seen / 10) - power.mean()).max() < 0.03  # the mean of decibels would lie 2.5 dB lower
+
+
+# ---- what is read ----------------------------------------------------------------------------------------------------
+
+
+def test_no_more_than_the_box_enters_the_graph(tmp_path: Path) -> None:
+    item = localised(made_item("cdse"), tmp_path, scene_images(1000))
+    bbox = bbox_of(item, scene_images())
+    cut, whole = xs.open(item, resolution=20, bbox=bbox), xs.open(item, resolution=20)
+    n_cut, n_whole = (len(dict(cube.B04.__dask_graph__())) for cube in (cut, whole))
+    assert n_cut < 20 < n_whole
+    xr.testing.assert_identical(cut.compute(), whole.sel(x=cut.x, y=cut.y).compute())
+    for resolution in (10, 60):
+        assert xs.open(item, resolution=resolution, bbox=bbox).sizes["y"] == 1200 // resolution
+
+
+def test_a_broken_asset_says_so_when_it_is_read(tmp_path: Path) -> None:
+    item = localised(made_item("cdse"), tmp_path, scene_images(1000))
+    path = Path(item["assets"]["B8A_20m"]["href"])
+    content = path.read_bytes()
+    path.write_bytes(content[:2000] + bytes(len(content) - 2000))
+    cube = xs.open(item, resolution=20, bbox=bbox_of(item, scene_images()))
+    with pytest.raises(xs.ReadError, match=r"B8A_20m\.tif cannot be read .*download it again"):
+        cube.B8A.compute()

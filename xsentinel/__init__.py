@@ -10,13 +10,17 @@
 """
 
 from xsentinel import accessor as _accessor  # noqa: F401  (registers .s2)
-from xsentinel import simulate, training
+from xsentinel import batch, simulate, training
+from xsentinel.batch import plan, run
 from xsentinel.blocks.model import Model, load_model
 from xsentinel.errors import (
     BandError,
     GeometryError,
     GridError,
+    IncompleteError,
     ReadError,
+    StoppedError,
+    StoreError,
     TimeError,
     UnitsError,
     WriteError,
@@ -31,16 +35,22 @@ __all__ = [
     "BandError",
     "GeometryError",
     "GridError",
+    "IncompleteError",
     "Model",
     "ReadError",
     "Statistics",
+    "StoppedError",
+    "StoreError",
     "TimeError",
     "UnitsError",
     "WriteError",
     "XSentinelError",
     "__version__",
+    "batch",
     "load_model",
     "open",
+    "plan",
+    "run",
     "sample",
     "simulate",
     "training",

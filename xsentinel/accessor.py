@@ -12,6 +12,7 @@ from xsentinel import info as info_
 from xsentinel import plot as plot_
 from xsentinel.bands import CLOUDY_CLASSES
 from xsentinel.blocks.model import Model
+from xsentinel.io import cog as cog_
 from xsentinel.io import write as write_
 from xsentinel.io.pack import Pack
 from xsentinel.io.zarr_layout import Layout
@@ -244,9 +245,17 @@ class S2Dataset:
     ) -> list[str]:
         return write_.to_netcdf(self._ds, path, pack=pack, scale=scale, overwrite=overwrite, progress=progress)
 
-    @borrow(write_.to_cog)
-    def to_cog(self, path: str | PathLike[str], *, overwrite: bool = False, progress: bool = False) -> list[str]:
-        return write_.to_cog(self._ds, path, overwrite=overwrite, progress=progress)
+    @borrow(cog_.to_cog)
+    def to_cog(
+        self,
+        path: str | PathLike[str],
+        *,
+        pack: Pack | None = None,
+        scale: float | Mapping[str, float] | None = None,
+        overwrite: bool = False,
+        progress: bool = False,
+    ) -> list[str]:
+        return cog_.to_cog(self._ds, path, pack=pack, scale=scale, overwrite=overwrite, progress=progress)
 
 
 @xr.register_dataarray_accessor("s2")
@@ -261,6 +270,14 @@ class S2DataArray:
         """Pictures: ``lai.s2.plot.map()``."""
         return DataArrayPlot(self._da)
 
-    @borrow(write_.to_cog)
-    def to_cog(self, path: str | PathLike[str], *, overwrite: bool = False, progress: bool = False) -> list[str]:
-        return write_.to_cog(self._da, path, overwrite=overwrite, progress=progress)
+    @borrow(cog_.to_cog)
+    def to_cog(
+        self,
+        path: str | PathLike[str],
+        *,
+        pack: Pack | None = None,
+        scale: float | Mapping[str, float] | None = None,
+        overwrite: bool = False,
+        progress: bool = False,
+    ) -> list[str]:
+        return cog_.to_cog(self._da, path, pack=pack, scale=scale, overwrite=overwrite, progress=progress)

@@ -13,8 +13,9 @@ from dask.diagnostics.progress import ProgressBar
 
 from xsentinel.bands import CLOUDY_CLASSES
 from xsentinel.errors import WriteError
+from xsentinel.io.cog import to_cog
 from xsentinel.io.samples import sample
-from xsentinel.io.write import to_cog, to_zarr
+from xsentinel.io.write import to_zarr
 from xsentinel.kernels.scores import agreement
 from xsentinel.kernels.sl2p import OUT_OF_DOMAIN, OUT_OF_RANGE
 from xsentinel.plot import map_array, rgb

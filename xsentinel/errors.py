@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class XSentinelError(ValueError):
     """Base of all errors that xsentinel raises on bad input."""
@@ -33,3 +35,19 @@ class ReadError(XSentinelError, OSError):
 
 class WriteError(XSentinelError, OSError):
     """A file or store cannot be written as asked."""
+
+
+class StoreError(WriteError):
+    """A store cannot be written at all: the disk is full, read-only or out of reach."""
+
+
+class StoppedError(XSentinelError):
+    """A job cannot go on, for want of workers; what is done is kept."""
+
+
+class IncompleteError(XSentinelError):
+    """Some blocks of a job failed; ``report`` says which."""
+
+    def __init__(self, message: str, report: Any = None) -> None:
+        super().__init__(message)
+        self.report = report

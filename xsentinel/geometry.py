@@ -183,6 +183,33 @@ def resolve_platforms(ds: xr.Dataset, given: object = None) -> xr.DataArray:
     return xr.DataArray(names, dims=("time",) if names.ndim and "time" in ds.dims else ())
 
 
+def geometry_of_periods(ds: xr.Dataset, of_date: npt.NDArray[np.int64], n_periods: int) -> dict[str, xr.DataArray]:
+    """Give the mean angles of the dates in each period, and the platform that most of them have.
+
+    So composites go on to what needs the geometry. A period without dates gets that of all; its values are no data.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+    of_date : (time,) int64
+        Period of each date, −1 for none.
+    n_periods : int
+    """
+    members = [np.nonzero(of_date == p)[0] for p in range(n_periods)]
+    dates = [m if m.size else np.arange(of_date.size) for m in members]
+    found = {}
+    for name, angle in find_angles(ds).items():
+        if "time" in angle.dims:
+            values = _small(angle)
+            means = xr.concat([values.isel(time=d).mean("time", dtype=np.float32) for d in dates], "time")
+            found[name] = means.assign_attrs(angle.attrs | {"cell_methods": "time: mean"})
+    if "platform" in ds.coords and ds["platform"].dims == ("time",):
+        names = _small(ds["platform"]).values.astype(str)
+        most = [max(sorted(set(names[d])), key=list(names[d]).count) for d in dates]
+        found["platform"] = xr.DataArray(np.array(most), dims="time", attrs={"source": "most frequent of the period"})
+    return found
+
+
 # A satellite of 143 orbits in ten days passes a latitude always at the same phase of its orbit. Minutes
 # since 2015-01-01 of the ascending node, modulo the period, from products whose names tell the platform
 # (2017–2024): S2A 89–98, S2B 39–47. S2C took over S2A's slot in January 2025; after that, no inference.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from xsentinel.io.safe_metadata import AngleGrid
-from xsentinel.kernels.angles import at_pixels, fill_nearest
+from xsentinel.kernels.angles import at_pixels, between_at_pixels, fill_nearest
 
 Name = Literal["sza", "vza", "raa"]
 
@@ -25,20 +25,14 @@ class TileAngles:
     shape: tuple[int, int]
     """Rows and columns of the tile."""
 
-    def at(self, name: Name, rows: slice, columns: slice, resolution_m: float) -> npt.NDArray[Any]:
+    def at(self, name: Name, rows: slice, columns: slice, resolution_m: float) -> npt.NDArray[np.float32]:
         """Interpolate an angle to pixels of the tile, counted from its corner; degrees."""
         y = (np.arange(rows.start, rows.stop) + 0.5) * resolution_m / self.grid.step_m[0]
         x = (np.arange(columns.start, columns.stop) + 0.5) * resolution_m / self.grid.step_m[1]
         if name != "raa":
             return at_pixels(fill_nearest(self.grid.sun_zenith if name == "sza" else self.grid.view_zenith), y, x)
-        sun, view = (_azimuth(g, y, x) for g in (self.grid.sun_azimuth, self.grid.view_azimuth))
-        return np.abs((sun - view + 180) % 360 - 180)
-
-
-def _azimuth(grid: npt.NDArray[np.float64], y: npt.NDArray[np.float64], x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Interpolate directions as unit vectors, so that nothing jumps at north."""
-    filled = np.deg2rad(fill_nearest(grid))
-    return np.rad2deg(np.arctan2(at_pixels(np.sin(filled), y, x), at_pixels(np.cos(filled), y, x)))
+        sun, view = (fill_nearest(g) for g in (self.grid.sun_azimuth, self.grid.view_azimuth))
+        return between_at_pixels(sun, view, y, x)
 
 
 def merge_grids(grids: list[AngleGrid]) -> AngleGrid:

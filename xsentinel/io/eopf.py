@@ -17,7 +17,7 @@ from xsentinel.errors import GridError, ReadError
 from xsentinel.io.angle_layers import AngleLayer, Name, TileAngles
 from xsentinel.io.container import names_in_zip
 from xsentinel.io.images import BLOCK, lazy
-from xsentinel.io.offset import DARK_BANDS, DARK_SHARE, Claim, Harmonise, settle_shift
+from xsentinel.io.offset import DARK_BANDS, DARK_SHARE, Claim, Harmonise, settle_shift, shifted
 from xsentinel.io.safe_metadata import AngleGrid
 from xsentinel.io.source import Chunks, Raw
 from xsentinel.kernels.angles import mean_azimuth, mean_zenith
@@ -201,7 +201,7 @@ def _axis(group: xr.Dataset, dim: str, product: Product) -> Any:
 def _counts(values: xr.DataArray, by: int) -> xr.DataArray:
     if values.dtype != np.uint16:
         raise ReadError(f"band {band_name(values.name)} is stored as {values.dtype}, and an EOPF product's are uint16; open it with xarray")
-    return values.where(values == 0, values + by).astype(np.uint16) if by else values
+    return shifted(values, by)
 
 
 def _angles(product: Product, ds: xr.Dataset) -> dict[str, Any]:

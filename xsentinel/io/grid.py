@@ -15,6 +15,8 @@ from xsentinel.bands import BANDS
 from xsentinel.blocks.tiles import Tiling, map_tiles
 from xsentinel.cube import STORAGE_ATTRS, Encoding, encoding_of, pixel_size
 from xsentinel.errors import GridError, TimeError, UnitsError
+from xsentinel.io.radar import in_power
+from xsentinel.io.target import kind_of
 from xsentinel.kernels.resample import coarsen_mean, coarsen_nearest, refine_bilinear, refine_cubic, refine_nearest
 from xsentinel.kernels.scale import decode
 
@@ -221,6 +223,8 @@ def _place(values: xr.DataArray, factor: Fraction, mask_and_scale: bool, method:
     else:
         finer, halo = REFINE[method if measured and method in REFINE else "bilinear" if measured else "nearest"]
         function = partial(finer, factor=refine)
+    if measured and kind_of(str(values.name)) == "radar":
+        function = partial(in_power, function)
     dtype = np.dtype(np.float32) if measured else values.dtype
     source = values.astype(dtype, copy=False)
     data = map_tiles(function, source.data, Tiling(dtype, halo, coarsen, refine))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from xsentinel.errors import ReadError
 from xsentinel.io.source import Chunks
+from xsentinel.kernels.scale import shift_counts
 
 BLOCK = 1024
 """Pixels a chunk along y and x at least, where the file's own blocks are smaller."""
@@ -67,38 +68,28 @@ class Layer:
         rows, columns = (slice(r.start, r.stop) for r in box)
         out = np.full((len(times), rows.stop - rows.start, columns.stop - columns.start), self.nodata, self.dtype)
         for i, t in enumerate(times):
-            for piece in self.dates[t]:
-                if not self._lay(piece, (rows, columns), out[i]):
+            for n, piece in enumerate(self.dates[t]):
+                if not self._lay(piece, (rows, columns), out[i], fresh=n == 0):
                     break
         return out
 
-    def _lay(self, piece: Piece, box: Box, out: npt.NDArray[Any]) -> bool:
-        """Put an image where there are no data yet; tell whether any such place is left."""
+    def _lay(self, piece: Piece, box: Box, out: npt.NDArray[Any], *, fresh: bool) -> bool:
+        """Put an image where there are no data yet, nowhere any if ``fresh``; tell whether any such place is left."""
         wanted = tuple(_overlap(b, first, n) for b, first, n in zip(box, (piece.row, piece.column), piece.shape, strict=True))
         if any(w.stop <= w.start for w in wanted):
             return True
         there = tuple(slice(w.start - first, w.stop - first) for w, first in zip(wanted, (piece.row, piece.column), strict=True))
         target = out[tuple(slice(w.start - b.start, w.stop - b.start) for w, b in zip(wanted, box, strict=True))]
-        values = _shifted(read_window(piece, there), piece.shift, self.nodata)
-        empty = target == self.nodata
-        if empty.all():
+        values = shift_counts(read_window(piece, there), piece.shift, self.nodata)
+        if fresh:
             target[...] = values
         else:
-            target[empty] = values[empty]
+            np.copyto(target, values, where=target == self.nodata)
         return bool((out == self.nodata).any())
 
 
 def _overlap(wanted: slice, first: int, n: int) -> slice:
     return slice(max(wanted.start, first), min(wanted.stop, first + n))
-
-
-def _shifted(counts: npt.NDArray[Any], shift: int, nodata: int) -> npt.NDArray[Any]:
-    """Add to counts that are data, without wrapping and without making data nodata."""
-    if not shift:
-        return counts
-    limit = np.iinfo(counts.dtype)
-    moved = (counts.astype(np.int32) + shift).clip(max(limit.min, nodata + 1), limit.max)
-    return np.where(counts == nodata, nodata, moved).astype(counts.dtype)
 
 
 def stamp_of(path: Path) -> tuple[int, int]:

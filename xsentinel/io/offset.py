@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, get_args
 
+import xarray as xr
+
 from xsentinel.bands import BASELINE_4_OFFSET, SCALE_FACTOR
 from xsentinel.errors import UnitsError
+from xsentinel.kernels.scale import shift_counts
 
 Harmonise = Literal["auto", "offset", "none"]
 
@@ -100,3 +103,13 @@ def _held_against_pixels(claim: Claim, shift: int, choices: str, dark: Callable[
             f"that bright, {choices}"
         )
     return shift
+
+
+def shifted(counts: xr.DataArray, by: int) -> xr.DataArray:
+    """Add to counts, lazily, without wrapping; 0, no data, stays."""
+    if not by:
+        return counts
+    out: xr.DataArray = xr.apply_ufunc(
+        shift_counts, counts, kwargs={"shift": by, "nodata": 0}, dask="parallelized", output_dtypes=[counts.dtype], keep_attrs=True
+    )
+    return out

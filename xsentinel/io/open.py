@@ -33,8 +33,8 @@ READERS: tuple[Reader, ...] = (ZarrReader(), NetcdfReader(), GeotiffReader())
 Source = Any
 """A path, a Dataset or DataArray, a STAC item or collection of items (pystac, or its JSON)."""
 
-WARP_MARGIN = 4
-"""Pixels of the coarsest band that are read around a box that is warped."""
+MARGIN = 4
+"""Pixels of the coarsest band that are read around a box, so that resampling at its edge is as in the whole."""
 
 
 def open(  # noqa: A001  (xsentinel.open reads as xarray.open_dataset does)
@@ -139,7 +139,7 @@ def _groups(sources: list[Any], chunks: Chunks, harmonise: Harmonise, request: R
     raws += raws_of_eopf(eopf, chunks, harmonise) if eopf else []
     zones = raws_by_zone(scenes, chunks, harmonise) if scenes else {0: []}
     if items:
-        zones = raws_of_items(items, chunks, harmonise, geobox_for([], request) if request.like is not None else None)
+        zones = raws_of_items(items, chunks, harmonise, request)
     if len(zones) > 1 and raws:
         raise GridError(f"{raws[0].label} cannot be joined with products of several UTM zones; open it apart")
     return {epsg: [*found, *raws] for epsg, found in zones.items()}
@@ -153,7 +153,7 @@ def _prepare(raws: list[Raw], harmonise: Harmonise, request: Request) -> list[xr
     if left_out:
         parts[0].attrs["left_out"] = ", ".join(left_out)
     bounds = bounds_in(request, parts[0].rio.crs)
-    return parts if bounds is None else crop(parts, bounds, WARP_MARGIN if needs_warp(parts, request) else 0)
+    return parts if bounds is None else crop(parts, bounds, None if needs_warp(parts, request) else request.resolution, MARGIN)
 
 
 def _place(groups: list[list[xr.Dataset]], request: Request, mask_and_scale: bool) -> xr.Dataset:

@@ -15,7 +15,7 @@ from xsentinel.errors import WriteError
 
 Pack = Literal["uint16", "int16"]
 
-SCALES = {"lai": 1e-3, "fapar": 1e-4, "fcover": 1e-4, "ccc": 0.02, "cwc": 1e-5, "VV": 1e-3, "VH": 1e-3}
+SCALES = {"lai": 1e-3, "fapar": 1e-4, "fcover": 1e-4, "ccc": 0.02, "cwc": 1e-5, "VV": 2e-3, "VH": 2e-3}
 """Value a count of what is no reflectance; of angles 0.01, of what has no unit 1e-4."""
 
 

@@ -1,12 +1,18 @@
-"""Backscatter of Sentinel-1 to decibels."""
+"""Backscatter of Sentinel-1 to decibels, and back to power where pixels are averaged."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from xsentinel.bands import BANDS, band_name
 from xsentinel.errors import UnitsError
+
+Values = npt.NDArray[np.float32]
+Resampling = Callable[[Values], Values]
 
 PROBE = 64
 """Values along each dimension that are read to see whether backscatter is power or decibels."""
@@ -47,7 +53,24 @@ def _is_power(values: xr.DataArray, label: str) -> bool:
 
 
 def _decibels(values: xr.DataArray) -> xr.DataArray:
-    """Give 10 · log₁₀ of power, NaN where it is not positive."""
-    positive = values.where(values > 0)
-    out: xr.DataArray = xr.apply_ufunc(np.log10, positive, dask="parallelized", output_dtypes=[values.dtype]) * np.float32(10)
-    return out.astype(np.float32).assign_attrs(units="dB")
+    """Give decibels of power, NaN where it is not positive."""
+    out: xr.DataArray = xr.apply_ufunc(decibels_of, values, dask="parallelized", output_dtypes=[np.float32])
+    out.attrs = {k: v for k, v in values.attrs.items() if k != "backscatter"} | {"units": "dB"}
+    return out
+
+
+def decibels_of(power: Values) -> Values:
+    """Give 10 · log₁₀ of power, float32, NaN where it is not positive."""
+    positive = np.where(power > 0, power, np.float32(np.nan)).astype(np.float32)
+    return np.log10(positive) * np.float32(10)
+
+
+def power_of(decibels: Values) -> Values:
+    """Give 10^(dB / 10), float32."""
+    out: Values = np.exp2(decibels.astype(np.float32) * np.float32(np.log2(10) / 10))
+    return out
+
+
+def in_power(function: Resampling, decibels: Values) -> Values:
+    """Resample backscatter as power: the mean of decibels is not that of what they stand for."""
+    return decibels_of(function(power_of(decibels)))

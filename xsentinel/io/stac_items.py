@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
@@ -262,3 +263,11 @@ def check_kinds(items: list[SceneItem]) -> None:
             f"{kinds['optical']} and {kinds['radar']} are of Sentinel-2 and Sentinel-1; open them apart, the radar on the grid of the "
             f"optical cube: s1 = xs.open(radar_items, like=cube)"
         )
+
+
+def local_path(href: str) -> Path | None:
+    """Give the path of a file that is on this machine, None for what lies elsewhere."""
+    parts = urlsplit(href)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return Path(href) if len(parts.scheme) <= 1 and not href.startswith("/vsi") else None

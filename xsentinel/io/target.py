@@ -141,6 +141,18 @@ def _like(like: xr.Dataset | xr.DataArray, others: dict[str, Any], methods: Mapp
     return Request(abs(dx), bounds, cube.rio.crs, cube.rio.crs, cube[["y", "x"]].drop_attrs(), methods)
 
 
+def geobox_of_like(request: Request) -> Any:
+    """Give the grid of the cube whose pixels are to be matched."""
+    from affine import Affine
+    from odc.geo.geobox import GeoBox
+
+    assert request.like is not None
+    dy, dx = pixel_size(request.like)
+    y, x = request.like["y"].values, request.like["x"].values
+    affine = Affine(dx, 0, float(x[0]) - dx / 2, 0, dy, float(y[0]) - dy / 2)
+    return GeoBox((y.size, x.size), affine, request.crs.to_wkt())
+
+
 def bounds_in(request: Request, crs: Any) -> Bounds | None:
     """Give the bounds asked for in another CRS, enclosing them.
 
@@ -169,8 +181,8 @@ def bounds_in(request: Request, crs: Any) -> Bounds | None:
     return west, south, east, north
 
 
-def crop(parts: list[xr.Dataset], bounds: Bounds, margin: int = 0) -> list[xr.Dataset]:
-    """Cut parts to a box, widened to whole pixels of the coarsest and by ``margin`` of these.
+def crop(parts: list[xr.Dataset], bounds: Bounds, resolution: float | None = None, margin: int = 0) -> list[xr.Dataset]:
+    """Cut parts to a box, widened to whole pixels of the coarsest, or of ``resolution``, and by ``margin`` of these.
 
     Raises
     ------
@@ -178,7 +190,7 @@ def crop(parts: list[xr.Dataset], bounds: Bounds, margin: int = 0) -> list[xr.Da
         If the box lies outside, or the data have no coordinates.
     """
     sizes = [pixel_size(p) for p in parts]
-    coarsest = max(abs(dx) for _, dx in sizes)
+    coarsest = max(*(abs(dx) for _, dx in sizes), resolution or 0)
     (dy, dx), first = sizes[0], parts[0]
     anchor = float(first["x"][0]) - dx / 2, float(first["y"][0]) - dy / 2
     low = [np.floor((b - a) / coarsest + EDGE) - margin for b, a in zip(bounds[:2], anchor, strict=True)]

@@ -201,11 +201,10 @@ def _place_angles(ds: xr.Dataset) -> xr.Dataset:
 
 
 def _unpack(values: xr.DataArray) -> xr.DataArray:
-    out = (values.compute() if values.ndim < 2 else values).astype(np.float32)
-    fill = values.attrs.get("_FillValue", np.nan)
-    out = out.where(out != np.float32(fill)) * np.float32(values.attrs.get("scale_factor", 1)) + np.float32(
-        values.attrs.get("add_offset", 0)
-    )
+    out = (values.compute() if values.ndim < 2 else values).astype(np.float32, copy=False)
+    if set(STORAGE_ATTRS) & set(values.attrs):
+        scale, offset = np.float32(values.attrs.get("scale_factor", 1)), np.float32(values.attrs.get("add_offset", 0))
+        out = out.where(out != np.float32(values.attrs.get("_FillValue", np.nan))) * scale + offset
     out.attrs = {k: v for k, v in values.attrs.items() if k in ("source", "comment")}
     return out
 

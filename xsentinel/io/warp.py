@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import xarray as xr
 from xsentinel.cube import pixel_size
 from xsentinel.errors import GridError, UnitsError
 from xsentinel.io.grid import grid_of
-from xsentinel.io.target import Request, bounds_in, crop, kind_of
+from xsentinel.io.radar import decibels_of, power_of
+from xsentinel.io.target import Request, bounds_in, crop, geobox_of_like, kind_of
 
 ALIGNED = 0.01
 """Pixels whose edges differ by less than this share are the same."""
@@ -78,7 +80,7 @@ def warp(cube: xr.Dataset, geobox: Any, request: Request) -> xr.Dataset:
     geobox : odc.geo.geobox.GeoBox
     request : Request
     """
-    from odc.geo.xr import xr_reproject
+    import odc.geo.xr  # noqa: F401  (registers .odc)
 
     names = list(_of_pixels(cube))
     coarser = geobox.crs == cube.odc.crs and abs(geobox.resolution.x) > abs(pixel_size(cube)[1]) * 1.5
@@ -88,14 +90,27 @@ def warp(cube: xr.Dataset, geobox: Any, request: Request) -> xr.Dataset:
         method = request.method(str(name))
         method = "average" if coarser and method in ("bilinear", "cubic") else method
         _check_counts(values, method)
-        nodata = np.nan if values.dtype.kind == "f" else 0
-        out = xr_reproject(values, geobox, resampling=method, dst_nodata=nodata)
-        placed[name] = xr.Variable(values.dims, out.data, values.attrs)
+        placed[name] = _reprojected(values, geobox, method)
     flat = {n: c for n, c in cube.coords.items() if not {"y", "x"} & set(c.dims) and n != "spatial_ref"}
     ds = xr.Dataset(placed, flat | _axes(geobox), cube.attrs).rio.write_crs(geobox.crs.to_epsg() or geobox.crs.to_wkt())
     coords = [n for n in placed if n in cube.coords]
     placed_on: xr.Dataset = ds.rio.write_coordinate_system().set_coords(coords)
     return placed_on
+
+
+def _reprojected(values: xr.DataArray, geobox: Any, method: str) -> xr.Variable:
+    """Resample one variable; backscatter as power."""
+    from odc.geo.xr import xr_reproject
+
+    is_power = kind_of(str(values.name)) == "radar" and values.dtype.kind == "f" and method != "nearest"
+    source = _each(power_of, values) if is_power else values
+    out = xr_reproject(source, geobox, resampling=method, dst_nodata=np.nan if values.dtype.kind == "f" else 0)
+    return xr.Variable(values.dims, (_each(decibels_of, out) if is_power else out).data, values.attrs)
+
+
+def _each(function: Callable[[Any], Any], values: xr.DataArray) -> xr.DataArray:
+    out: xr.DataArray = xr.apply_ufunc(function, values, dask="parallelized", output_dtypes=[np.float32])
+    return out
 
 
 def _check_counts(values: xr.DataArray, method: str) -> None:
@@ -113,17 +128,13 @@ def _axes(geobox: Any) -> dict[str, Any]:
 
 def geobox_for(cubes: list[xr.Dataset], request: Request) -> Any:
     """Lay out the grid asked for: over the box, or over all cubes; its edges at multiples of the resolution."""
-    from affine import Affine
     from odc.geo.geobox import GeoBox
 
+    if request.like is not None:
+        return geobox_of_like(request)
     crs = request.crs or cubes[0].rio.crs
     resolution = request.resolution or _natural_resolution(cubes[0], crs)
     bounds = bounds_in(request, crs) or _union(cubes, crs)
-    if request.like is not None:
-        dy, dx = pixel_size(request.like)
-        y, x = request.like["y"].values, request.like["x"].values
-        affine = Affine(dx, 0, float(x[0]) - dx / 2, 0, dy, float(y[0]) - dy / 2)
-        return GeoBox((y.size, x.size), affine, crs.to_wkt())
     return GeoBox.from_bbox(bounds, crs.to_wkt(), resolution=resolution, tight=False)
 
 

@@ -82,3 +82,23 @@ def standardise(
     numbers = tuple(np.float32(v) for v in encoding), np.float32(shift), np.float32(width), tuple(np.float32(v) for v in ends)
     over_pixels(lambda start, stop: _standardise(flat, *numbers, out, start, stop), flat.size, n_threads)
     return out.reshape(values.shape)
+
+
+def shift_counts(counts: npt.NDArray[Any], shift: int, nodata: int) -> npt.NDArray[Any]:
+    """Add to counts that are data, without wrapping and without making data nodata.
+
+    Parameters
+    ----------
+    counts : array, integers of up to 16 bits
+    shift, nodata : int
+
+    Examples
+    --------
+    >>> shift_counts(np.array([0, 900, 5000, 65000], np.uint16), 1000, 0)
+    array([    0,  1900,  6000, 65535], dtype=uint16)
+    """
+    if not shift:
+        return counts
+    limit = np.iinfo(counts.dtype)
+    moved = (counts.astype(np.int32) + shift).clip(max(limit.min, nodata + 1), limit.max)
+    return np.where(counts == nodata, nodata, moved).astype(counts.dtype)

@@ -16,6 +16,7 @@ from xsentinel.blocks.distance import clear_distance
 from xsentinel.blocks.series import Output, contiguous_in_time, map_series, plan_cube
 from xsentinel.cube import STORAGE_ATTRS, Encoding, band_variables, check_dims, encoding_of, grid_mapping_name, parse_dates, pixel_m
 from xsentinel.errors import BandError, TimeError, XSentinelError
+from xsentinel.geometry import geometry_of_periods
 from xsentinel.kernels.choice import compose_best, compose_medoid
 from xsentinel.kernels.composite import compose_mean, compose_median
 from xsentinel.kernels.geomedian import compose_deviations, compose_geomedian
@@ -131,7 +132,8 @@ def composite(
     xarray.Dataset
         The bands, float32, a date a period (its start), NaN where a period has no data; ``n_obs`` (uint16),
         the dates with data in all bands, for "median" and "mean" in the band that has the fewest; and the
-        method's extras. Coordinate ``period_end``.
+        method's extras. Coordinates ``period_end``, the mean angles of each period's dates, and their most frequent
+        platform.
 
     Raises
     ------
@@ -299,6 +301,7 @@ def _label(ds: xr.Dataset, data: dict[str, xr.DataArray], groups: Groups, method
         array.attrs = dict(own) | placed | ({} if name in extras else {"cell_methods": f"time: {method}", "ancillary_variables": "n_obs"})
     empty = int((np.bincount(groups.of_date[groups.of_date >= 0], minlength=len(groups.starts)) == 0).sum())
     coords = {k: c for k, c in ds.coords.items() if "time" not in c.dims}
+    coords.update(geometry_of_periods(ds, groups.of_date, len(groups.starts)))
     coords["time"] = xr.DataArray(groups.starts, dims="time", attrs={"long_name": "start of the period"})
     coords["period_end"] = xr.DataArray(groups.ends, dims="time", attrs={"long_name": "end of the period, not in it"})
     note = [f"{empty} of {len(groups.starts)} periods have no date and are NaN"] if empty else []

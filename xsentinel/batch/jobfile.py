@@ -1,0 +1,123 @@
+"""Jobs as files: YAML with an input, steps and an output, or a table of inputs and outputs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from xsentinel.batch.run import Plan, plan
+from xsentinel.batch.steps import Steps
+from xsentinel.errors import ReadError
+from xsentinel.io.open import open as open_cube
+
+KEYS = ("input", "open", "steps", "output", "tiles", "options")
+
+OPTIONS = ("block", "layout", "pack", "scale", "workers", "memory")
+"""Of `plan`; memory in gigabytes."""
+
+
+@dataclass(frozen=True)
+class JobFile:
+    """What a job file asks for."""
+
+    path: Path
+    pairs: tuple[tuple[Any, str], ...]
+    """Input and output of each cube."""
+    how: Mapping[str, Any]
+    """How inputs are opened."""
+    steps: Steps
+    options: Mapping[str, Any]
+    """Of `plan`."""
+
+    def plan(self, source: Any, output: str) -> Plan:
+        """Open one input and plan its job."""
+        cube = open_cube(source, **self.how)
+        given = {k: v for k, v in self.options.items() if k != "memory"}
+        limit = int(float(self.options["memory"]) * 1e9) if "memory" in self.options else None
+        return plan(self.steps, output, source=cube, memory_limit=limit, **given)
+
+
+def read_jobfile(path: str | PathLike[str]) -> JobFile:
+    """Read a job file.
+
+    ::
+
+        input: products/            # or a list; what xsentinel.open reads
+        open: {resolution: 20}      # its options
+        steps:
+          - mask_clouds: {dilate: 60}
+          - composite: {freq: MS}
+          - lai: {model: unet, samples: 30}
+        output: lai.zarr            # a folder or URL
+        options: {memory: 8, layout: map}
+        # tiles: tiles.csv          # instead of input and output: a table with these two columns
+
+    Inputs may be products, stores, or files of STAC items. Relative paths are those of the folder that the file, or
+    the table, lies in.
+
+    Raises
+    ------
+    ReadError
+        If it is no such file.
+    XSentinelError
+        If a step is none.
+    """
+    file = Path(path)
+    found = _load(file)
+    how, options = found.get("open") or {}, found.get("options") or {}
+    for name, value, known in (("open", how, None), ("options", options, OPTIONS)):
+        if not isinstance(value, Mapping) or (known and set(value) - set(known)):
+            raise ReadError(f"{file}: {name} is {value!r:.80}; it is a mapping" + (f" of {', '.join(known)}" if known else " of options"))
+    return JobFile(file, _pairs(file, found), how, Steps.of(found.get("steps") or []), options)
+
+
+def _load(file: Path) -> Mapping[str, Any]:
+    import yaml
+
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
+        raise ReadError(f"{file} cannot be read as YAML: {err}; see xsentinel run --help for what a job file holds") from err
+    if not isinstance(found, Mapping) or set(found) - set(KEYS):
+        wrong = ", ".join(map(str, set(found) - set(KEYS))) if isinstance(found, Mapping) else f"{found!r:.60}"
+        raise ReadError(f"{file} has {wrong}; a job file has {', '.join(KEYS)}")
+    return found
+
+
+def _pairs(file: Path, found: Mapping[str, Any]) -> tuple[tuple[Any, str], ...]:
+    """Give each input with its output."""
+    given = {"input", "output", "tiles"} & set(found)
+    whole = given == {"input", "output"}
+    if not whole and given != {"tiles"}:
+        raise ReadError(f"{file} needs input and output, or tiles, a table that has them as columns (and not both)")
+    if whole:
+        return (_apart(_placed(file, found["input"]), str(_placed(file, found["output"]))),)
+    table = Path(_placed(file, found["tiles"]))
+    try:
+        with table.open(newline="", encoding="utf-8") as rows:
+            pairs = [(row["input"], row["output"]) for row in csv.DictReader(rows)]
+    except (OSError, KeyError, UnicodeDecodeError) as err:
+        raise ReadError(f"{table} cannot be read as a table with the columns input and output: {err!r}") from err
+    outputs = [output for _, output in pairs]
+    if not pairs or len(set(outputs)) < len(outputs):
+        raise ReadError(f"{table} has {'no rows' if not pairs else 'an output more than once'}; give each input an output of its own")
+    return tuple(_apart(_placed(table, i), str(_placed(table, o))) for i, o in pairs)
+
+
+def _apart(source: Any, output: str) -> tuple[Any, str]:
+    """Check that a job does not write over what it reads."""
+    if output in (source if isinstance(source, list) else [source]):
+        raise ReadError(f"{output} is both input and output, so the job would write over what it reads; give another output")
+    return source, output
+
+
+def _placed(file: Path, told: Any) -> Any:
+    """Read relative paths from the folder of the file; leave URLs alone."""
+    if isinstance(told, list):
+        return [_placed(file, one) for one in told]
+    text = str(told)
+    return text if "://" in text else str(file.parent / Path(text).expanduser())

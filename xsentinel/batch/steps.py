@@ -1,0 +1,120 @@
+"""A chain of verbs as data: read from a job file, applied to a cube, its neighbourhood known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from math import ceil, lcm
+from typing import Any
+
+import xarray as xr
+
+from xsentinel.cube import pixel_size
+from xsentinel.errors import XSentinelError
+
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb of the accessor."""
+
+    halo: Callable[[Options, xr.Dataset], int] = lambda options, ds: 0
+    """Pixels around a pixel that its result depends on."""
+    stride: Callable[[Options], int] = lambda options: 1
+
+
+def _cloud_reach(options: Options, ds: xr.Dataset) -> int:
+    """Give how far masks grow and shrink, in pixels."""
+    dilate = options.get("dilate", 0)
+    grown = max(dilate.values(), default=0) if isinstance(dilate, Mapping) else dilate
+    return ceil((float(grown) + float(options.get("erode", 0))) / abs(pixel_size(ds)[1]))
+
+
+def _card(options: Options) -> Any:
+    from xsentinel.blocks.model import load_model
+    from xsentinel.products.lai import MODELS
+
+    model = options.get("model", "sl2p")
+    return None if model == "sl2p" else load_model(MODELS.get(model, model) or model).card
+
+
+def _network_reach(options: Options, ds: xr.Dataset) -> int:
+    card = _card(options)
+    if card is not None and card.halo is None:
+        raise XSentinelError(f"model {card.name} looks at the whole scene, so it cannot run block by block")
+    return 0 if card is None else int(card.halo)
+
+
+def _network_stride(options: Options) -> int:
+    card = _card(options)
+    return 1 if card is None else int(card.stride)
+
+
+VERBS: dict[str, Verb] = {
+    "mask_clouds": Verb(_cloud_reach),
+    "composite": Verb(),
+    "fill_gaps": Verb(),
+    "index": Verb(),
+    "biophysical": Verb(),
+    "lai": Verb(_network_reach, _network_stride),
+}
+"""Verbs that a job may have, as the accessor calls them: those whose result at a pixel depends on its neighbourhood at most."""
+
+FIRST = {"composite": "freq", "fill_gaps": "method", "index": "names", "biophysical": "variables"}
+"""The option that a verb takes without a name; a list is spread."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Verbs and their options, one after the other."""
+
+    steps: tuple[tuple[str, Options], ...]
+
+    @classmethod
+    def of(cls, steps: Any) -> Steps:
+        """Read ``[{"mask_clouds": {"dilate": 60}}, {"lai": {"model": "unet"}}]``, or names alone where no option is given.
+
+        Raises
+        ------
+        XSentinelError
+            If a step is none.
+        """
+        if isinstance(steps, str | bytes) or not isinstance(steps, Iterable):
+            raise XSentinelError(f"steps are {steps!r:.60}; give a list such as [{{'mask_clouds': {{'dilate': 60}}}}, 'lai']")
+        found = tuple(_step(step) for step in steps)
+        if not found:
+            raise XSentinelError("the list of steps is empty; give at least one verb, such as 'lai'")
+        return cls(found)
+
+    def __call__(self, cube: xr.Dataset) -> xr.Dataset:
+        """Apply all to a cube."""
+        for verb, options in self.steps:
+            named = dict(options)
+            first = named.pop(FIRST.get(verb, ""), ())
+            function = getattr(cube.s2, verb)
+            cube = function(*(first if isinstance(first, list | tuple) else (first,)), **named)
+        return cube
+
+    def halo(self, cube: xr.Dataset) -> int:
+        """Sum the neighbourhoods, in pixels."""
+        return sum(VERBS[verb].halo(options, cube) for verb, options in self.steps)
+
+    def stride(self) -> int:
+        """Give that of all together."""
+        return lcm(*(VERBS[verb].stride(options) for verb, options in self.steps))
+
+    def told(self) -> str:
+        """Write as JSON, the same for the same steps."""
+        return json.dumps([{verb: dict(options)} for verb, options in self.steps], sort_keys=True, default=str)
+
+
+def _step(step: Any) -> tuple[str, Options]:
+    named = {step: {}} if isinstance(step, str) else step if isinstance(step, Mapping) and len(step) == 1 else {"": {}}
+    ((verb, options),) = named.items()
+    if verb not in VERBS:
+        raise XSentinelError(f"step {step!r:.60} is none of {', '.join(VERBS)}, each with its options: {{'composite': {{'freq': 'MS'}}}}")
+    if options is not None and not isinstance(options, Mapping):
+        raise XSentinelError(f"step {verb} has the options {options!r:.60}; they are names and values: {verb}: {{name: value}}")
+    return verb, dict(options or {})

@@ -1,0 +1,256 @@
+"""The shell's verbs on cubes: parse, call one function, write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from xsentinel.cli.options import (
+    DILATE,
+    EXPLAIN,
+    INPUTS,
+    KEEP_CLOUDS,
+    MEMORY,
+    OUTPUT,
+    OVERWRITE,
+    PROGRESS,
+    clear,
+    errors_to_usage,
+    n_bytes,
+    opened,
+    opening,
+    report,
+)
+from xsentinel.errors import XSentinelError
+from xsentinel.io.write import write
+
+CONVERT_EXAMPLES = """\b
+Examples:
+  xsentinel convert S2A_MSIL2A_20190530T103031.SAFE cube.zarr --resolution 20
+  xsentinel convert products/ cube.zarr --resolution 10 --bbox 8.1 47.2 8.3 47.4 --layout series --pack uint16
+  xsentinel convert items.json cube.nc --like map.tif
+"""
+
+LAI_EXAMPLES = """\b
+Examples:
+  xsentinel lai cube.zarr lai.zarr
+  xsentinel lai S2A_20190530.tif lai.tif --resolution 20 --sza 27 --vza 5 --raa 100
+  xsentinel lai S2_10m.nc S2_20m.nc out.zarr --resolution 20 -v lai -v fapar --mask-clouds
+  xsentinel lai cube.zarr lai.zarr --resolution 20 --model unet --samples 30
+"""
+"""The line of \\b keeps click from filling the lines."""
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("xsentinel-demo"))
+@errors_to_usage
+def demo(folder: Path) -> None:
+    """Map the two shipped scenes into FOLDER.
+
+    Computes leaf area index with flags, writes it as Zarr and Cloud-Optimised GeoTIFF, draws a picture
+    and prints a table. FOLDER is ./xsentinel-demo if not given; files of an earlier demo are replaced.
+    """
+    from xsentinel.demo import run
+
+    click.echo(run(folder))
+
+
+@click.command()
+@INPUTS
+@opening
+@click.option("--html", is_flag=True, help="Print an HTML table.")
+@errors_to_usage
+def info(inputs: tuple[Path, ...], how: dict[str, Any], html: bool) -> None:
+    """Say what was understood of INPUT.
+
+    Bands, dates, grid, CRS, platforms, angles, how it is stored, clear share and size.
+    """
+    found = opened(list(inputs), how).s2.info()
+    click.echo(found._repr_html_() if html else str(found))
+
+
+@click.command(epilog=CONVERT_EXAMPLES)
+@INPUTS
+@OUTPUT
+@opening
+@click.option("--layout", type=click.Choice(["series", "map"]), help="Of .zarr: cut for reading pixels through time, or maps of a date.")
+@click.option("--zarr-format", type=click.Choice(["3", "2"]), help="Of .zarr; 3 if not given.")
+@click.option("--pack", type=click.Choice(["uint16", "int16"]), help="Write floats as scaled integers, half the bytes.")
+@click.option("--scale", type=float, help="Value a packed count; 0.0001 for reflectance if not given.")
+@OVERWRITE
+@PROGRESS
+@errors_to_usage
+def convert(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], **options: Any) -> None:
+    """Write INPUT, whatever its form, to OUTPUT as one cube.
+
+    Products (.SAFE, .zip), STAC items (.json), EOPF and other Zarr, NetCDF and GeoTIFF become float32 reflectance
+    on one grid, offsets taken out, with angles and platform.
+    """
+    zarr = {"layout": options["layout"], "zarr_format": options["zarr_format"] and int(options["zarr_format"])}
+    given = {k: v for k, v in zarr.items() if v is not None}
+    if given and output.suffix.lower() != ".zarr":
+        raise XSentinelError(f"--{next(iter(given)).replace('_', '-')} is of Zarr stores, and {output} is none; end it in .zarr")
+    chosen = {k: options[k] for k in ("overwrite", "progress", "pack", "scale")}
+    report(write(opened(list(inputs), how), output, **chosen, **given))
+
+
+@click.command()
+@INPUTS
+@OUTPUT
+@opening
+@click.option(
+    "--class", "classes", multiple=True, help="Scene class to mask, by name or code (0–11), instead of the usual six; may be repeated."
+)
+@DILATE
+@click.option("--probability", type=float, help="Mask also where the cloud probability (CLD) is greater than so many per cent.")
+@OVERWRITE
+@PROGRESS
+@errors_to_usage
+def mask(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], classes: tuple[str, ...], **options: Any) -> None:
+    """Write INPUT to OUTPUT without clouds.
+
+    Pixels that the scene classes (SCL) call no data, saturated, cloud shadow, cloud or thin cirrus become
+    no data. OUTPUT holds float32 reflectance.
+    """
+    chosen = {"classes": [int(c) if c.isdigit() else c for c in classes]} if classes else {}
+    cube = opened(list(inputs), how)
+    masked = cube.s2.mask_clouds(dilate=options["dilate"], probability=options["probability"], **chosen)
+    report(write(masked, output, overwrite=options["overwrite"], progress=options["progress"]))
+
+
+@click.command()
+@INPUTS
+@OUTPUT
+@opening
+@click.option("--freq", default="MS", show_default=True, help="Periods: MS months, QS-DEC seasons, 10D ten days, YS years.")
+@click.option(
+    "--method",
+    type=click.Choice(["median", "mean", "geomedian", "medoid", "max", "best"]),
+    default="median",
+    show_default=True,
+    help="max takes the greenest date, best the one far from clouds and haze.",
+)
+@DILATE
+@KEEP_CLOUDS
+@MEMORY
+@EXPLAIN
+@OVERWRITE
+@PROGRESS
+@errors_to_usage
+def composite(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], freq: str, method: Any, **options: Any) -> None:
+    """Reduce the dates of each month, or other period, of INPUT to one cloud-free image.
+
+    Clouds are masked by SCL first. OUTPUT holds the bands, n_obs (the observations of each pixel) and the
+    method's extras.
+    """
+    cube = clear(inputs, how, options)
+    out = cube.s2.composite(freq, method=method, memory_limit=n_bytes(options["memory"]), explain=options["explain"])
+    report(write(out, output, overwrite=options["overwrite"], progress=options["progress"]))
+
+
+@click.command("fill-gaps")
+@INPUTS
+@OUTPUT
+@opening
+@click.option(
+    "--method",
+    type=click.Choice(["linear", "nearest", "cressman", "whittaker", "savgol"]),
+    default="linear",
+    show_default=True,
+)
+@click.option("--freq", help="Regular dates, such as 5D; the cube's own if not given.")
+@click.option("--max-gap", type=float, help="Days between two observations beyond which the gap stays.")
+@click.option("--extrapolate", is_flag=True, help="Hold the first and the last observation beyond them.")
+@DILATE
+@KEEP_CLOUDS
+@MEMORY
+@EXPLAIN
+@OVERWRITE
+@PROGRESS
+@errors_to_usage
+def fill_gaps(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], method: Any, freq: str | None, **options: Any) -> None:
+    """Fill the gaps of INPUT in time, at its own or at regular dates.
+
+    Clouds are masked by SCL first. OUTPUT holds the bands, what was filled, and the days to the nearest
+    observation.
+    """
+    cube = clear(inputs, how, options)
+    out = cube.s2.fill_gaps(
+        method,
+        freq=freq,
+        max_gap=options["max_gap"],
+        extrapolate="nearest" if options["extrapolate"] else False,
+        memory_limit=n_bytes(options["memory"]),
+        explain=options["explain"],
+    )
+    report(write(out, output, overwrite=options["overwrite"], progress=options["progress"]))
+
+
+@click.command(epilog=LAI_EXAMPLES)
+@INPUTS
+@OUTPUT
+@opening
+@click.option(
+    "-v",
+    "--variable",
+    "variables",
+    multiple=True,
+    default=("lai",),
+    show_default=True,
+    type=click.Choice(["lai", "fapar", "fcover", "ccc", "cwc"]),
+    help="What to map; may be repeated.",
+)
+@click.option(
+    "--inputs-at",
+    type=click.Choice(["10", "20"]),
+    help="SL2P's set of input bands, that of 10 m or of 20 m; by the bands that are there if not given.",
+)
+@click.option(
+    "--model",
+    default="sl2p",
+    show_default=True,
+    help="sl2p; unet, a network that learnt its LAI; or the card (.json) or folder of a model of your own.",
+)
+@click.option("--samples", type=int, default=0, show_default=True, help="Monte Carlo samples of a network's dropout, for its uncertainty.")
+@click.option("--confidence", type=float, default=0.95, show_default=True, help="Of the interval, if there are samples.")
+@click.option("--interval", type=click.Choice(["predictive", "mean"]), help="Where SL2P's answer lies, or the mean of the samples.")
+@click.option("--seed", type=int, help="Of the samples; 0 if not given.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16", "auto"]), help="Of a network; fp32 if not given.")
+@click.option("--device", help="Of a network: cpu, cuda, cuda:1; cpu if not given.")
+@click.option("--mask-clouds/--keep-clouds", default=False, show_default=True, help="Leave out clouds and shadows by SCL first.")
+@click.option(
+    "--domain",
+    type=click.Choice(["flag", "mask"]),
+    default="flag",
+    show_default=True,
+    help="Inputs outside the definition domain: flag their results, or leave them out.",
+)
+@click.option("--sza", type=float, help="Sun zenith angle of all dates, degrees; instead of those of INPUT, if any.")
+@click.option("--vza", type=float, help="View zenith angle of all dates, degrees; instead of those of INPUT, if any.")
+@click.option("--raa", type=float, help="Sun–view relative azimuth of all dates, degrees; instead of those of INPUT, if any.")
+@click.option("--platform", type=click.Choice(["S2A", "S2B", "S2C"]), help="Of all dates; instead of what INPUT tells, if anything.")
+@OVERWRITE
+@PROGRESS
+@errors_to_usage
+def lai(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], variables: tuple[str, ...], **options: Any) -> None:
+    """Map leaf area index by SL2P or a network.
+
+    Writes the maps of INPUT and their flags to OUTPUT; -v fapar and the like map other variables. With
+    --samples a network's maps come with their standard deviation and interval.
+    """
+    cube = opened(list(inputs), how)
+    if options["mask_clouds"]:
+        cube = cube.s2.mask_clouds()
+    angles = {name: options[name] for name in ("sza", "vza", "raa") if options[name] is not None}
+    bands_at = int(options["inputs_at"]) if options["inputs_at"] else None
+    inputs_of = {"resolution": bands_at, "domain": options["domain"], "angles": angles, "platform": options["platform"]}
+    if options["model"] == "sl2p" and not options["samples"]:
+        maps = cube.s2.biophysical(*variables, **inputs_of)
+    elif set(variables) == {"lai"}:
+        network = {k: options[k] for k in ("interval", "seed", "precision", "device") if options[k] is not None}
+        maps = cube.s2.lai(model=options["model"], samples=options["samples"], confidence=options["confidence"], **inputs_of, **network)
+    else:
+        raise XSentinelError(f"--model {options['model']} maps lai only; take --model sl2p for {', '.join(variables)}")
+    report(write(maps, output, overwrite=options["overwrite"], progress=options["progress"]))
