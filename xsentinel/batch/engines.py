@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Protocol
 
-from xsentinel.batch.job import Done, Task, run_or_find, run_task
+from xsentinel.batch.job import Done, Job, run_block, run_or_find
 from xsentinel.errors import StoppedError
 
 PATIENCE_S = 60.0
@@ -15,14 +15,14 @@ PATIENCE_S = 60.0
 
 
 class Engine(Protocol):
-    """Runs tasks."""
+    """Runs blocks."""
 
     n_workers: int
     where: str
     """In words."""
 
-    def submit(self, task: Task) -> Any:
-        """Hand over a task; give its future."""
+    def submit(self, job: Job, index: int) -> Any:
+        """Hand over a block; give its future."""
 
     def wait(self, pending: Iterable[Any], seconds: float) -> set[Any]:
         """Wait until at least one is finished, or so many seconds; give those that are."""
@@ -43,9 +43,9 @@ class Threads:
         self.n_workers, self.where = n_workers, f"{n_workers} threads"
         self.pool = ThreadPoolExecutor(n_workers, thread_name_prefix="xsentinel")
 
-    def submit(self, task: Task) -> Any:
-        """Hand over a task."""
-        return self.pool.submit(run_task, task)
+    def submit(self, job: Job, index: int) -> Any:
+        """Hand over a block, whose graph its own thread cuts."""
+        return self.pool.submit(run_block, job, index)
 
     def wait(self, pending: Iterable[Any], seconds: float) -> set[Any]:
         """Wait for the first."""
@@ -78,9 +78,9 @@ class Cluster:
         self.where = f"{self.n_workers} threads of {len(threads)} workers, dashboard {client.dashboard_link}"
         self.n_sent, self.manned = 0, monotonic()
 
-    def submit(self, task: Task) -> Any:
-        """Hand over a task under a name of its own, so that a retry is run again."""
-        self.n_sent += 1
+    def submit(self, job: Job, index: int) -> Any:
+        """Hand over a block's task under a name of its own, so that a retry is run again."""
+        self.n_sent, task = self.n_sent + 1, job.task(index)
         key = f"xsentinel-block-{task.index}-{self.n_sent}-{task.store.url}"
         return self.client.submit(run_or_find, task, pure=False, key=key, resources=self.resources)
 

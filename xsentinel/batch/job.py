@@ -91,11 +91,6 @@ def thumbnail(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return small
 
 
-def run_task(task: Task) -> Done:
-    """Run a task: what threads are given."""
-    return task.run()
-
-
 def run_or_find(task: Task) -> Done:
     """Run a task unless it is done: what workers are sent, as a cluster runs again what a lost worker had finished."""
     record = Ledger(task.store).find(task.index)
@@ -190,6 +185,11 @@ def _whole(values: xr.DataArray) -> xr.Variable:
     import dask.array as da
 
     return xr.Variable(values.dims, da.empty(values.shape, dtype=values.dtype, chunks=values.shape), values.attrs)
+
+
+def run_block(job: Job, index: int) -> Done:
+    """Run a block: what threads are given."""
+    return job.task(index).run()
 
 
 def check_same(job: Job, found: Mapping[str, Any]) -> None:

@@ -60,7 +60,7 @@ def run_blocks(report: Report, todo: Iterable[int], engine: Engine, retries: int
         while waiting or pending:
             while waiting and len(pending) < engine.n_workers + AHEAD:
                 index = waiting.popleft()
-                pending[engine.submit(report.job.task(index))] = index
+                pending[engine.submit(report.job, index)] = index
             for future in engine.wait(pending, LOOK_EVERY_S):
                 _settle(report, pending.pop(future), future, engine, waiting, tries, retries)
                 bar.step(f"{report.peak_bytes / 1e9:.2f} GB" + (f", {len(report.failed)} failed" if report.failed else ""))
