@@ -193,6 +193,18 @@ def steps_by_hand(cube: xr.Dataset) -> xr.Dataset:
     return cube.s2.mask_clouds(dilate=40).s2.composite("MS").s2.lai(model="unet", samples=3).compute()
 
 
+def test_a_simulated_landscape_comes_near_its_truth(tmp_path: Path) -> None:
+    land = xs.simulate.landscape((160, 160), xs.simulate.overpasses("2021-05-20", "2021-06-20"), seed=2, resolution=20)
+    steps: list[Any] = [{"mask_clouds": {"dilate": 40}}, {"composite": {"freq": "60D"}}, "lai"]
+    xs.run(steps, tmp_path / "lai.zarr", source=land.cube, block=64, progress=False)
+    out = xs.open(tmp_path / "lai.zarr", chunks=None).lai[0]
+    truth = land.truth.lai.mean("time").compute()
+    there = np.isfinite(out.values)
+    assert there.mean() > 0.9
+    assert np.corrcoef(out.values[there], truth.values[there])[0, 1] > 0.8
+    assert abs(float((out - truth).mean())) < 0.6
+
+
 # ---- the ledger ------------------------------------------------------------------------------------------------------
 
 
