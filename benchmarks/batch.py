@@ -180,9 +180,8 @@ def full_tile(folder: Path) -> None:
     start = time.perf_counter()
     cube = xs.simulate.landscape((5490, 5490), dates, seed=5, resolution=20, stored=True, chunks={"time": 1, "y": 1024, "x": 1024}).cube
     cube.s2.to_zarr(folder / "tile.zarr")
-    print(
-        f"a landscape of {len(dates)} dates × 5490² pixels × {len(TEN_BANDS)} bands simulated and written in {time.perf_counter() - start:.0f} s"
-    )
+    seconds = time.perf_counter() - start
+    print(f"a landscape of {len(dates)} dates × 5490² pixels × {len(TEN_BANDS)} bands simulated and written in {seconds:.0f} s")
     (folder / "job.yaml").write_text(
         "input: tile.zarr\nopen: {mask_and_scale: false}\nsteps:\n  - mask_clouds: {dilate: 60}\n  - composite: {freq: MS}\n"
         "  - lai: {model: unet, samples: 10}\noutput: lai.zarr\noptions: {memory: 4, pack: int16}\n"
