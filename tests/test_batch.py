@@ -121,7 +121,8 @@ def test_a_job_is_the_whole(undisturbed: Path) -> None:
     "options", [{"layout": "map", "block": 512}, {"layout": "series", "block": 64, "pack": "int16", "scale": 1e-4}, {"workers": 1}]
 )
 def test_forms_of_store(tmp_path: Path, options: dict[str, Any]) -> None:
-    run(tmp_path / "a.zarr", **options)
+    told = run(tmp_path / "a.zarr", **options).summary()
+    assert told["clear_share"] == pytest.approx(float(Work()(scene()).lai.notnull().mean()), abs=1e-4)
     with xr.open_zarr(tmp_path / "a.zarr", consolidated=False) as out:
         np.testing.assert_allclose(out.lai, Work()(scene()).lai, atol=1e-4 if "pack" in options else 0)
     with xr.open_zarr(tmp_path / "a.zarr", mask_and_scale=False, consolidated=False) as raw:

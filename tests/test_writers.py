@@ -133,6 +133,10 @@ def test_packed_maps(maps: xr.Dataset, tmp_path: Path) -> None:
     np.testing.assert_allclose(again.lai, maps.lai, atol=0.5001e-3)
     np.testing.assert_array_equal(again.lai_flags, maps.lai_flags)
     assert again.lai.attrs["units"] == "m2 m-2"
+    spread = maps[["lai"]].assign(lai_std=maps.lai * 0.1, lai_lower=maps.lai * 0.8, lai_upper=maps.lai * 1.2)
+    spread.s2.to_zarr(tmp_path / "spread.zarr", pack="int16")
+    with xr.open_zarr(tmp_path / "spread.zarr", mask_and_scale=False, consolidated=False) as raw:
+        assert {v: raw[v].attrs["scale_factor"] for v in raw.data_vars} == dict.fromkeys(("lai", "lai_std", "lai_lower", "lai_upper"), 1e-3)
     maps.s2.to_zarr(tmp_path / "fine.zarr", pack="int16", scale={"lai": 5e-4})
     np.testing.assert_allclose(xs.open(tmp_path / "fine.zarr").lai, maps.lai, atol=2.6e-4)
 

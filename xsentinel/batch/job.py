@@ -74,13 +74,14 @@ class Task:
         self.store.write(values, self.region)
         first = values[self.variables[0]]
         n_bytes = sum(v.nbytes for v in values.values())
-        record = Record(digest_of(values), perf_counter() - start, _valid(first), n_bytes)
+        record = Record(digest_of(values), perf_counter() - start, _valid(first, self.form), n_bytes)
         Ledger(self.store).mark(self.index, record)
         return Done(self.index, record, thumbnail(first))
 
 
-def _valid(values: npt.NDArray[Any]) -> float:
-    return float(np.isfinite(values).mean()) if values.dtype.kind == "f" else float((values != 0).mean())
+def _valid(values: npt.NDArray[Any], form: Form) -> float:
+    nodata = -32768 if form.pack == "int16" else 0
+    return float(np.isfinite(values).mean()) if values.dtype.kind == "f" else float((values != nodata).mean())
 
 
 def thumbnail(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal, get_args
@@ -50,7 +51,8 @@ def _scale(values: xr.DataArray, name: str, given: float | Mapping[str, float] |
     told = given.get(name) if isinstance(given, Mapping) else given
     unit = str(values.attrs.get("units", ""))
     default = SCALE_FACTOR if unit == "1" or name in BANDS else 0.01 if unit.startswith("degree") else None
-    scale = told if told is not None else SCALES.get(name, default)
+    base = re.sub("_(std|lower|upper)$", "", name)  # the spread of a variable has its scale
+    scale = told if told is not None else SCALES.get(base, default)
     if scale is None or not np.isfinite(scale) or scale <= 0:
         raise WriteError(f"{name} has no scale to be packed with (found {scale}); give it: scale={{'{name}': 0.001}}, in its unit a count")
     return float(scale)
