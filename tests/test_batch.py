@@ -161,6 +161,47 @@ def test_neighbourhoods_reach_over_blocks(tmp_path: Path) -> None:
     assert not xs.open(tmp_path / "b.zarr", chunks=None).equals(cube.s2.mask_clouds(dilate=60).compute())  # so the halo matters
 
 
+def test_the_best_pixel_looks_for_clouds_beyond_its_block(tmp_path: Path) -> None:
+    cube = xs.sample("romania", resolution=20).isel(time=slice(4))
+    cube = cube.assign(B02=cube.B03, B04=cube.B03 * 0.9).chunk(time=1)
+    steps: list[Any] = [{"composite": {"freq": "YS", "method": "best"}}]
+    planned = xs.plan(steps, tmp_path / "a.zarr", source=cube, block=24)
+    assert planned.job.expression.halo == 75
+    planned.run(progress=False)
+    expected = cube.s2.composite("YS", method="best").compute()
+    np.testing.assert_array_equal(xs.open(tmp_path / "a.zarr", chunks=None).B03, expected.B03)
+
+
+@pytest.mark.parametrize("lazy_result", [True, False])
+def test_variables_may_be_cut_in_different_chunks(tmp_path: Path, lazy_result: bool) -> None:
+    cube = scene()
+    cube = cube.assign(B05=cube.B04.chunk(y=33, x=70))
+    expected = cube.compute()
+    if lazy_result:
+        planned = xs.plan(cube, tmp_path / "a.zarr", block=BLOCK)
+    else:
+        planned = xs.plan(lambda c: c, tmp_path / "a.zarr", source=cube, halo=2, block=BLOCK)
+    assert "25 of 80 × 80 pixels" in planned.explain()
+    planned.run(progress=False)
+    out = xs.open(tmp_path / "a.zarr", chunks=None)
+    np.testing.assert_array_equal(out.B04, expected.B04)
+    np.testing.assert_array_equal(out.B05, expected.B05)
+
+
+def test_a_function_is_the_same_in_another_process() -> None:
+    code = (
+        "import xsentinel as xs; from tests.jobs import scene\n"
+        "f = lambda c: c if 'B04' in {'B04', 'B05', 'B06', 'B07'} else c + 1\n"
+        "print(xs.plan(f, 'a.zarr', source=scene(), halo=0).job.token)"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | {"PYTHONHASHSEED": seed})
+        for seed in ("1", "2", "3")
+    ]
+    assert len({r.stdout for r in runs}) == 1
+    assert runs[0].stdout.strip()
+
+
 def test_the_network_chain_of_a_real_scene(tmp_path: Path) -> None:
     cube = xs.sample("zurich", resolution=20, chunks="auto")
     steps = [{"lai": {"model": "unet", "samples": 3}}]
@@ -536,6 +577,10 @@ def test_object_store(bucket: Store, undisturbed: Path) -> None:
     with xr.open_zarr(target.open(read_only=True), consolidated=False) as out:
         xr.testing.assert_equal(out.lai.compute(), Work()(scene()).lai)
     assert len(planned.run(overwrite=True, progress=False).records) == 4
+    whole_bucket = xs.plan(Work(), bucket, source=scene(), halo=0, block=200)
+    with pytest.raises(xs.WriteError, match="s3://maps is no Zarr store, so it is not replaced"):
+        whole_bucket.run(overwrite=True, progress=False)
+    assert xs.batch.verify(target) == []
 
 
 # ---- what a person sees ----------------------------------------------------------------------------------------------

@@ -61,8 +61,16 @@ class Expression(Protocol):
         """The whole result's form: names, dims, dtypes, coordinates, attributes; its values are not looked at."""
 
     @property
+    def halo(self) -> int:
+        """Pixels around a window that are read beside it; 0 where the graph itself brings them."""
+
+    @property
     def stride(self) -> int:
         """Windows start at its multiples along y and x."""
+
+    @property
+    def chunks(self) -> dict[str, tuple[int, ...]]:
+        """Chunks along y and x of what windows are cut from, empty if it is in memory."""
 
     def part(self, region: Window) -> Part:
         """Give what a window of the result needs, with a small graph."""
@@ -84,9 +92,19 @@ class Lazy:
     result: xr.Dataset
 
     @property
+    def halo(self) -> int:
+        """None: its graph brings what its windows need."""
+        return 0
+
+    @property
     def stride(self) -> int:
         """One: its own chunks say how it is computed."""
         return 1
+
+    @property
+    def chunks(self) -> dict[str, tuple[int, ...]]:
+        """Those of the result."""
+        return _chunks(self.result)
 
     def part(self, region: Window) -> Part:
         """Cut the window out of the graph."""
@@ -145,6 +163,11 @@ class Windowed:
         sides = {d: slice(0, min(source.sizes[d], PROBE)) for d in PLANE}
         return cls(source, function, padded, stride, _enlarged(bare.part(sides).lazy(), source))
 
+    @property
+    def chunks(self) -> dict[str, tuple[int, ...]]:
+        """Those of the cube."""
+        return _chunks(self.source)
+
     def part(self, region: Window) -> Part:
         """Cut the window and its halo out of the cube."""
         read, keep = {}, {}
@@ -174,7 +197,14 @@ class Windowed:
 
 def _joined(part: xr.Dataset) -> xr.Dataset:
     """Make one chunk along y and x, as a window is a block: what needs neighbours then has them."""
-    return part.chunk(dict.fromkeys(PLANE, -1)) if part.chunks else part
+    return part.chunk(dict.fromkeys(PLANE, -1)) if _chunks(part) else part
+
+
+def _chunks(ds: xr.Dataset) -> dict[str, tuple[int, ...]]:
+    """Give the chunks of the first lazy variable along y and x; where others are cut otherwise, ``ds.chunks`` raises."""
+    lazy = (v for v in ds.variables.values() if v.chunks is not None and set(PLANE) <= set(v.dims))
+    first = next(lazy, None)
+    return {} if first is None else {d: first.chunksizes[d] for d in PLANE}
 
 
 def _check_grid(whole: xr.Dataset, part: xr.Dataset) -> None:
@@ -222,7 +252,9 @@ def _told(function: Function) -> str:
 
 def _code(code: CodeType) -> str:
     """Give a digest of bytecode, names and constants, of inner functions too."""
-    constants = [_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    # sets are written in an order that changes from process to process
+    plain = (sorted(map(repr, c)) if isinstance(c, frozenset) else c for c in code.co_consts)
+    constants = [_code(c) if isinstance(c, CodeType) else repr(c) for c in plain]
     return sha256(code.co_code + repr((code.co_names, constants)).encode()).hexdigest()[:16]
 
 

@@ -139,13 +139,12 @@ class Job:
             "outputs": {k: v.replace("'", "") for k, v in outputs.items()},
             "packed": f"{self.form.pack} {self.form.scale}",
             "layout": str(self.form.layout),
-            "blocks": f"{self.blocks.side[0]} {self.blocks.pixels} {self.blocks.shard}",
+            "blocks": self.blocks.told,
         }
 
     def with_blocks_of(self, fingerprint: Mapping[str, Any]) -> Job:
         """Give the job cut as one that was begun, so that another memory limit does not matter."""
-        side, pixels, shard = (int(n) for n in str(fingerprint["blocks"]).split())
-        return replace(self, blocks=Blocks(self.blocks.shape, (side, side), pixels, shard))
+        return replace(self, blocks=Blocks.of(self.blocks.shape, fingerprint["blocks"]))
 
     def begin(self) -> None:
         """Write coordinates, empty arrays and the ledger; the ledger's fingerprint last, so that it speaks of a whole.

@@ -59,6 +59,23 @@ class Blocks:
     def __len__(self) -> int:
         return prod(self.counts)
 
+    @property
+    def told(self) -> str:
+        """Give the sizes that a ledger keeps: of a block, chunk and shard."""
+        return f"{self.side[0]} {self.pixels} {self.shard}"
+
+    @classmethod
+    def of(cls, shape: tuple[int, int], told: str) -> Blocks:
+        """Read what ``told`` gave.
+
+        Examples
+        --------
+        >>> Blocks.of((100, 90), Blocks((100, 90), (64, 64), 32, 64).told)
+        Blocks(shape=(100, 90), side=(64, 64), pixels=32, shard=64)
+        """
+        side, pixels, shard = map(int, told.split())
+        return cls(shape, (side, side), pixels, shard)
+
     def region(self, index: int) -> dict[str, slice]:
         """Give where a block lies.
 

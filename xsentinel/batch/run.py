@@ -12,7 +12,7 @@ from typing import Any
 import xarray as xr
 
 from xsentinel.batch.engines import engine_for
-from xsentinel.batch.expression import PLANE, Expression, Lazy, Windowed, as_expression
+from xsentinel.batch.expression import PLANE, Expression, as_expression
 from xsentinel.batch.job import Form, Job
 from xsentinel.batch.plan import BLOCKS_A_WORKER, SHARE, Need, plan_blocks, times_read
 from xsentinel.batch.progress import progress as progress_of
@@ -41,14 +41,13 @@ class Plan:
     @property
     def block_bytes(self) -> int:
         """Estimate the memory of one block in work."""
-        halo = self.job.expression.halo if isinstance(self.job.expression, Windowed) else 0
+        halo = self.job.expression.halo
         height, width = (min(s + 2 * halo, n) for s, n in zip(self.job.blocks.side, self.job.blocks.shape, strict=True))
         return height * width * self.job.expression.pixel_bytes()
 
     def rows(self) -> list[tuple[str, str]]:
         """Say what is going to be done."""
         job, blocks = self.job, self.job.blocks
-        halo = job.expression.halo if isinstance(job.expression, Windowed) else None
         source, result = job.expression.source_bytes(), sum(job.template[v].nbytes for v in job.variables)
         shard = f", shards of {blocks.shard}²" if blocks.shard != blocks.pixels else ""
         at_once = f"about {self.block_bytes / 1e6:.0f} MB a block, {self.workers} at a time, of {self.memory_limit / 1e9:.2f} GB allowed"
@@ -56,7 +55,7 @@ class Plan:
             ("store", job.store.url),
             ("writes", ", ".join(f"{v} {dict(job.template[v].sizes)}" for v in job.variables).replace("'", "")),
             ("blocks", f"{len(blocks)} of {blocks.side[0]} × {blocks.side[1]} pixels, chunks of {blocks.pixels}²{shard}"),
-            ("halo", "as the graph says" if halo is None else f"{halo} pixels"),
+            ("halo", f"{job.expression.halo} pixels" if source else "as the graph says"),
             ("bytes in", f"{source / 1e9:.2f} GB{self._read_again()}" if source else "as the graph says"),
             ("bytes out", f"{result / 1e9:.2f} GB before compression"),
             ("memory", at_once),
@@ -69,11 +68,10 @@ class Plan:
     def _read_again(self) -> str:
         """Say how much of the source is read more than once, as its chunks are."""
         expression, blocks = self.job.expression, self.job.blocks
-        chunks = expression.source.chunksizes if isinstance(expression, Windowed) else {}
-        if not set(PLANE) <= set(chunks):
+        chunks = expression.chunks
+        if not chunks:
             return ""
-        halo = expression.halo if isinstance(expression, Windowed) else 0
-        times = prod(times_read(chunks[d], side, halo) for d, side in zip(PLANE, blocks.side, strict=True))
+        times = prod(times_read(chunks[d], side, expression.halo) for d, side in zip(PLANE, blocks.side, strict=True))
         return f", read {times:.1f} times, as chunks of {max(chunks['y'])} × {max(chunks['x'])} meet the blocks and their halos"
 
     def __repr__(self) -> str:
@@ -236,12 +234,9 @@ def plan(
 
 
 def _need(expression: Expression) -> Need:
-    halo = expression.halo if isinstance(expression, Windowed) else 0
-    chunks = (1, 1)
-    if isinstance(expression, Lazy):
-        sizes = expression.result.chunksizes
-        chunks = (max(sizes.get("y", (1,))), max(sizes.get("x", (1,))))
-    return Need(expression.pixel_bytes(), halo, expression.stride, chunks)
+    # of a lazy result, whole chunks are computed in any case; of a cube, chunks are cut to the window and its halo
+    chunks = expression.chunks if not expression.source_bytes() else {}
+    return Need(expression.pixel_bytes(), expression.halo, expression.stride, tuple(max(chunks.get(d, (1,))) for d in PLANE))  # type: ignore[arg-type]
 
 
 def run(

@@ -11,7 +11,7 @@ from xsentinel.batch.engines import Engine
 from xsentinel.batch.job import JOB, Job, check_same
 from xsentinel.batch.progress import Bar, Lines, Silent, resident_bytes
 from xsentinel.batch.report import Report
-from xsentinel.batch.store import Ledger, Record, Store, digest_of
+from xsentinel.batch.store import Ledger, Record, Store, digest_of, in_words
 from xsentinel.errors import ReadError, StoreError, WriteError, XSentinelError
 from xsentinel.kernels.threads import n_cores
 
@@ -92,12 +92,8 @@ def incomplete(report: Report) -> str:
     index, why = min(report.failed.items())
     return (
         f"{len(report.failed)} of {len(report.job.blocks)} blocks of {report.job.store.url} failed, such as {index} "
-        f"({_place(report.job, index)}): {why}; the rest is done: mend the cause and run again with resume=True (--resume)"
+        f"({in_words(report.job.blocks.region(index))}): {why}; the rest is done: mend the cause and run again with resume=True (--resume)"
     )
-
-
-def _place(job: Job, index: int) -> str:
-    return ", ".join(f"{d} {s.start}…{s.stop}" for d, s in job.blocks.region(index).items())
 
 
 def damaged_blocks(

@@ -32,6 +32,14 @@ def _cloud_reach(options: Options, ds: xr.Dataset) -> int:
     return ceil((float(grown) + float(options.get("erode", 0))) / abs(pixel_size(ds)[1]))
 
 
+def _score_reach(options: Options, ds: xr.Dataset) -> int:
+    """Give how far the best pixel's own score looks for clouds, in pixels."""
+    from xsentinel.products.composite import CLOUD_REACH_M
+
+    looks = options.get("method") == "best" and options.get("score") is None
+    return ceil(CLOUD_REACH_M / abs(pixel_size(ds)[1])) if looks else 0
+
+
 def _card(options: Options) -> Any:
     from xsentinel.blocks.model import load_model
     from xsentinel.products.lai import MODELS
@@ -54,7 +62,7 @@ def _network_stride(options: Options) -> int:
 
 VERBS: dict[str, Verb] = {
     "mask_clouds": Verb(_cloud_reach),
-    "composite": Verb(),
+    "composite": Verb(_score_reach),
     "fill_gaps": Verb(),
     "index": Verb(),
     "biophysical": Verb(),

@@ -17,7 +17,9 @@ import numpy.typing as npt
 
 from xsentinel.batch.plan import Blocks
 from xsentinel.blocks.cut import Window
-from xsentinel.errors import ReadError, StoreError, XSentinelError
+from xsentinel.errors import ReadError, StoreError, WriteError, XSentinelError
+from xsentinel.io.place import check_free
+from xsentinel.io.stores import METADATA as ZARR_METADATA
 
 LEDGER = "xsentinel_run"
 """Group inside the store that holds the ledger: no variable, so that nobody who opens the store meets it."""
@@ -87,14 +89,20 @@ class Store:
         return bool(filesystem.exists(path))
 
     def remove(self) -> None:
-        """Remove all that stands there; of a folder only if it is a Zarr store or empty."""
+        """Remove the Zarr store that stands there.
+
+        Raises
+        ------
+        WriteError
+            If anything else does.
+        """
         import fsspec
 
         if self.is_local:
-            from xsentinel.io.place import check_free
-
             check_free(Path(self.url), overwrite=True)
         filesystem, path = fsspec.core.url_to_fs(self.url, **self.options)
+        if not self.is_local and not any(filesystem.exists(f"{path}/{name}") for name in ZARR_METADATA):
+            raise WriteError(f"{self.url} is no Zarr store, so it is not replaced; give another name, or remove it yourself")
         filesystem.rm(path, recursive=True)
 
     def attribute(self, name: str) -> Any:
@@ -143,7 +151,7 @@ class Store:
             try:
                 out[name] = np.asarray(array[_index(array, region)])
             except Exception as err:  # whatever the codec raises
-                raise ReadError(f"{name} of {self.url} cannot be read at {_told(region)}: {err}") from err
+                raise ReadError(f"{name} of {self.url} cannot be read at {in_words(region)}: {err}") from err
         return out
 
     def write(self, values: Mapping[str, npt.NDArray[Any]], region: Window) -> None:
@@ -199,7 +207,8 @@ def _index(array: Any, region: Window) -> tuple[slice, ...]:
     return tuple(region.get(n, slice(None)) for n in names)
 
 
-def _told(region: Window) -> str:
+def in_words(region: Window) -> str:
+    """Say where a block lies."""
     return ", ".join(f"{d} {s.start}…{s.stop}" for d, s in region.items())
 
 
@@ -234,9 +243,8 @@ class Ledger:
         attrs = self._attrs()
         if attrs is None:
             raise ReadError(f"{self.store.url} has no ledger; it was not written by xsentinel.run")
-        side, pixels, shard = (int(n) for n in str(attrs["fingerprint"]["blocks"]).split())
         height, width = attrs["shape"]
-        return Blocks((height, width), (side, side), pixels, shard), list(attrs["variables"])
+        return Blocks.of((height, width), attrs["fingerprint"]["blocks"]), list(attrs["variables"])
 
     def fingerprint(self) -> dict[str, Any] | None:
         """Give that of the job that wrote the store; None if there is no ledger."""
