@@ -193,21 +193,26 @@ def full_tile(folder: Path) -> None:
     print(json.dumps({k: v for k, v in json.loads((folder / "report.json").read_text()).items() if k != "fingerprint"}, indent=1))
 
 
+RATES = {
+    "Zarr": 123e6,  # values read and decoded: test_sl2p.py, eight bands of a tile in 1.96 s, outputs written
+    "JPEG 2000": 8.8e6,  # test_reading.py, xs.open of one date; instead of Zarr
+    "medians": 2.4e9,  # values: test_time.py
+    "U-Net": 3.2e6,  # pixels: test_inference.py, a tile in 9.3 s
+    "30 samples": 0.33e6,  # pixels: the same, in 91 s
+}
+"""A second on two cores, as README has them (the first and third on a Zen 5, the others on a Zen 3)."""
+
+
 def paper(_: Path) -> None:
-    """Say what France and Europe take: 73 dates of ten bands a tile at 10 m, monthly composites, LAI of each with 30 samples."""
-    read, filled, unet, sampled = 0.25e9, 2.0e9, 3.2e6, 0.33e6
-    print("by this machine, two cores: reading and decoding 0.25 GB/s of stored counts, medians of 2.0 Gvalues/s, U-Net 3.2 and")
-    print("with 30 samples 0.33 Mpixels/s (benchmarks/test_time.py, test_inference.py, test_reading.py)")
+    """Say what France and Europe take: 73 dates of ten bands at 10 m, monthly composites, LAI of each as if the network were for 10 m."""
     for name, tiles in (("one tile", 1), ("11 tiles (Stoian 2019)", 11), ("France, about 70 tiles", 70), ("the EU, about 450 tiles", 450)):
         pixels = 10980**2 * tiles
-        values = pixels * 73 * 10
-        stored, out = values * 2 * 0.6, pixels * 12 * 4 * 2 * 0.7
-        hours = {"reading": values * 2 / read, "medians": values / filled, "U-Net": 12 * pixels / unet, "30 samples": 12 * pixels / sampled}
-        told = ", ".join(f"{k} {2 * v / 3600:,.0f}" for k, v in hours.items())
-        print(
-            f"{name}: {stored / 1e12:.2f} TB read, {out / 1e12:.3f} TB written (int16), {tiles * 484:,} blocks of 512²; core-hours: {told}"
-        )
-    print("the bottleneck is the network with its samples, then decoding; a GPU takes the first, larger chunks some of the second")
+        values, maps = pixels * 73 * 10, 12 * pixels
+        amounts = {"Zarr": values, "JPEG 2000": values, "medians": values, "U-Net": maps, "30 samples": maps}
+        told = ", ".join(f"{k} {2 * amounts[k] / rate / 3600:,.0f}" for k, rate in RATES.items())
+        sizes = f"{2 * values / 1e12:.1f} TB of counts in, {2 * maps / 1e12:.2f} TB a map out, {tiles * 484:,} blocks of 512²"
+        print(f"{name}: {sizes}; core-hours: {told}")
+    print("from JPEG 2000 decoding is the bottleneck, so cubes are kept in Zarr; then the network with its samples, which a GPU takes")
 
 
 COMMANDS = {"plan": plan_terabyte, "overhead": overhead, "flat": flat, "workers": workers, "tile": full_tile, "paper": paper}

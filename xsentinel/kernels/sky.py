@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from xsentinel.bands import SCENE_CLASSES
 from xsentinel.kernels.compiled import compiled
 from xsentinel.kernels.hashing import hash_of, uniform
 
 Float32 = npt.NDArray[np.float32]
 
-SHADOW, WATER, VEGETATION, SOIL, UNSURE, MEDIUM, HIGH, CIRRUS, DARK = 3, 6, 4, 5, 7, 8, 9, 10, 2
-"""Codes of the scene classification."""
+DARK, SHADOW, VEGETATION, SOIL, WATER, UNSURE, MEDIUM, HIGH, CIRRUS = (c.value for c in SCENE_CLASSES[2:11])
+"""Codes of the scene classification, from dark areas to thin cirrus."""
 
 
 @compiled

@@ -8,9 +8,11 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from xsentinel.bands import BANDS
 from xsentinel.kernels.hashing import bell, draw, salted
 from xsentinel.kernels.noise import noise_at
 from xsentinel.simulate.overpass import Overpass
+from xsentinel.simulate.table import BANDS as TEN_BANDS
 
 SYNOPTIC_DAYS = 7.0
 """Days over which weather persists."""
@@ -103,7 +105,7 @@ def optics() -> npt.NDArray[np.float32]:
     Clouds are grey up to 1 µm and darken by absorption of water and ice beyond (Kokhanovsky 2004); shadows are lit by
     the blue sky; haze falls with wavelength as aerosols of Ångström exponent 1.3 do.
     """
-    nm = np.array([492.7, 559.8, 664.6, 704.1, 740.5, 782.8, 832.8, 864.7, 1613.7, 2202.4])
+    nm = np.array([BANDS[name].centre_nm for name in TEN_BANDS])
     cloud = [0.80, 0.79, 0.79, 0.80, 0.81, 0.82, 0.82, 0.82, 0.55, 0.42]
     shadow = [0.52, 0.56, 0.62, 0.64, 0.66, 0.67, 0.68, 0.69, 0.76, 0.80]
     path = 0.09 * (nm / 492.7) ** -2.0
