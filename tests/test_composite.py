@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import xsentinel as xs
 from tests.conftest import raise_if_dask_computes
 from tests.cubes import make_cube
-from xsentinel.products.composite import METHODS, composite, group_dates
+from xsentinel.composite import METHODS, composite, group_dates
 
 BANDS = ("B02", "B04", "B8A")
 

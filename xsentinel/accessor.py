@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 
 import xarray as xr
 
+from xsentinel import composite as composite_
 from xsentinel import info as info_
 from xsentinel import plot as plot_
 from xsentinel.bands import CLOUDY_CLASSES
@@ -18,7 +19,6 @@ from xsentinel.io.pack import Pack
 from xsentinel.io.zarr_layout import Layout
 from xsentinel.products import biophysical as biophysical_
 from xsentinel.products import clouds as clouds_
-from xsentinel.products import composite as composite_
 from xsentinel.products import gapfill as gapfill_
 from xsentinel.products import indices as indices_
 from xsentinel.products import lai as lai_

@@ -34,7 +34,7 @@ def _cloud_reach(options: Options, ds: xr.Dataset) -> int:
 
 def _score_reach(options: Options, ds: xr.Dataset) -> int:
     """Give how far the best pixel's own score looks for clouds, in pixels."""
-    from xsentinel.products.composite import CLOUD_REACH_M
+    from xsentinel.composite import CLOUD_REACH_M
 
     looks = options.get("method") == "best" and options.get("score") is None
     return ceil(CLOUD_REACH_M / abs(pixel_size(ds)[1])) if looks else 0
