@@ -85,7 +85,7 @@ def test_a_parcel_is_of_one_class(year):
     land = pd.DataFrame({"parcel": truth.parcel.values.ravel(), "class": truth["class"].values.ravel()}).query("parcel > 0")
     assert land.groupby("parcel")["class"].nunique().max() == 1
     assert land.parcel.nunique() > 100
-    assert set(np.unique(truth["class"])) <= {c.value for c in CLASSES}
+    assert set(np.unique(truth["class"])) <= {c.code for c in CLASSES}
 
 
 def test_leaf_area_is_within_what_its_class_can_grow(year):
@@ -93,7 +93,7 @@ def test_leaf_area_is_within_what_its_class_can_grow(year):
     pure = truth["class"].where(truth.parcel > 0)
     for name in ("maize", "winter_cereal", "grassland", "conifer_forest", "deciduous_forest"):
         cover = next(c for c in COVERS if c.name == name)
-        value = next(c.value for c in CLASSES if c.name == name)
+        value = next(c.code for c in CLASSES if c.name == name)
         lai = truth.lai.where(pure == value)
         assert 0.5 * sum(s.peak for s in cover.seasons) < lai.quantile(0.95) < 8
         assert lai.min("time").median() < 1.35 * cover.base + 0.35

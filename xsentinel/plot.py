@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xsentinel.bands import CLOUDY_CLASSES, SCENE_CLASSES, scene_class_values
+from xsentinel.classes import SAFE_COLOURS
 from xsentinel.cube import encoding_of, pixel_size, select_bands
 from xsentinel.errors import GridError, TimeError, XSentinelError
 from xsentinel.kernels.scale import decode
@@ -165,8 +166,9 @@ def _flag_map(layer: xr.DataArray, ax: Axes, heading: str) -> Axes:
     from matplotlib.patches import Patch
 
     codes, counts = np.unique(layer.values, return_counts=True)
-    codes = codes[np.argsort(-counts, kind="stable")]
-    shown, rest = codes[:LEGEND], codes[LEGEND:]
+    codes, counts = codes[np.argsort(-counts, kind="stable")], -np.sort(-counts)
+    n = len(codes) if "flag_colors" in layer.attrs else LEGEND
+    shown, rest = codes[:n], codes[n:]
     colours, labels = _flag_colours(layer, shown), [_flag_text(layer, int(k)) for k in shown]
     index = np.zeros(layer.shape, np.intp)
     for i, code in enumerate(shown):
@@ -178,7 +180,7 @@ def _flag_map(layer: xr.DataArray, ax: Axes, heading: str) -> Axes:
         index, extent=_extent(layer), origin=_origin(layer), interpolation="nearest",
         cmap=ListedColormap(colours), vmin=-0.5, vmax=len(colours) - 0.5,
     )  # fmt: skip
-    shares = [*(counts[np.argsort(-counts, kind="stable")][:LEGEND]), counts.sum() - np.sort(counts)[::-1][:LEGEND].sum()]
+    shares = [*counts[:n], counts[n:].sum()]
     patches = [
         Patch(facecolor=c, edgecolor="#888888", label=f"{text}, {100 * n / layer.size:.{0 if n / layer.size >= 0.01 else 1}f} %")
         for c, text, n in zip(colours, labels, shares, strict=False)
@@ -188,27 +190,26 @@ def _flag_map(layer: xr.DataArray, ax: Axes, heading: str) -> Axes:
 
 
 LEGEND = 9
-"""Combinations of flags that get a colour of their own at most."""
+"""Flags that get a colour at most where they have none of their own."""
 
 
 def _flag_colours(layer: xr.DataArray, codes: npt.NDArray[Any]) -> list[str]:
-    """Give Sen2Cor's colours to scene classes; to others, light grey to 0 and distinct colours to the rest."""
+    """Give flags their own colours or those of scene classes; to others, light grey to 0 and distinct colours to the rest."""
     legend = {c.value: c for c in SCENE_CLASSES}
     if "flag_values" in layer.attrs and layer.attrs["flag_meanings"].split() == [c.meaning for c in SCENE_CLASSES]:
         return [legend[int(code)].colour if int(code) in legend else MISSING for code in codes]
-    distinct = iter(_SAFE)
+    told = dict(zip(np.atleast_1d(layer.attrs.get("flag_values", [])).tolist(), layer.attrs.get("flag_colors", "").split(), strict=False))
+    if told:
+        return [told.get(int(code), "#f2f2f2" if code == 0 else MISSING) for code in codes]
+    distinct = iter(SAFE_COLOURS)
     return ["#f2f2f2" if code == 0 else next(distinct) for code in codes]
-
-
-# Okabe & Ito (2008), with a grey: nine colours that the colour-blind tell apart.
-_SAFE = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#000000", "#777777"]
 
 
 def _flag_text(layer: xr.DataArray, code: int) -> str:
     meanings = layer.attrs["flag_meanings"].split()
     if "flag_values" in layer.attrs:
         by_value = dict(zip(np.asarray(layer.attrs["flag_values"]).tolist(), meanings, strict=False))
-        return str(by_value.get(code, code)).replace("_", " ")
+        return str(by_value.get(code, code or "no label")).replace("_", " ")
     masks = np.asarray(layer.attrs["flag_masks"]).tolist()
     return " + ".join(m.replace("_", " ") for k, m in zip(masks, meanings, strict=False) if code & k) or "none"
 

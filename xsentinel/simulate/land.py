@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from xsentinel.bands import BANDS, PLATFORMS, SCALE_FACTOR, SCENE_CLASSES
+from xsentinel.classes import flag_attrs
 from xsentinel.errors import GridError, XSentinelError
 from xsentinel.geometry import with_angle_attrs
 from xsentinel.simulate.labels import Labelling, draw_labels
@@ -305,12 +306,7 @@ def _truth(grid: Grid) -> xr.Dataset:
 
 def class_attrs() -> dict[str, Any]:
     """Give the CF attributes of a map of classes."""
-    return {
-        "long_name": "land cover",
-        "flag_values": np.array([c.value for c in CLASSES], np.uint8),
-        "flag_meanings": " ".join(c.name for c in CLASSES),
-        "flag_colors": " ".join(c.colour for c in CLASSES),
-    }
+    return flag_attrs(CLASSES, "land cover")
 
 
 def _on_grid(ds: xr.Dataset, grid: Grid) -> xr.Dataset:

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from xsentinel.classes import LabelClass
 from xsentinel.kernels.mosaic import DENSE, DIFFUSE, FARM, FOREST
 
 
@@ -57,20 +58,8 @@ class Cover:
     """Growth of its share, e-folds for each 10 degrees of latitude towards the equator."""
 
 
-@dataclass(frozen=True)
-class LandClass:
-    """A class of the truth."""
-
-    value: int
-    """Code in the map."""
-    name: str
-    """CF flag meaning."""
-    colour: str
-    """Of its legend."""
-
-
 CLASSES = tuple(
-    LandClass(value, name, colour)
+    LabelClass(value, name, colour)
     for value, (name, colour) in enumerate(
         (
             ("winter_cereal", "#e8c66a"),
@@ -162,5 +151,5 @@ def running_shares(latitude: float) -> npt.NDArray[np.float64]:
 
 def class_values() -> npt.NDArray[np.uint8]:
     """Give the code of the class of each cover."""
-    codes = {c.name: c.value for c in CLASSES}
+    codes = {c.name: c.code for c in CLASSES}
     return np.array([codes[c.class_name] for c in COVERS], np.uint8)

@@ -1,0 +1,1 @@
+"""Samples to learn from: labels of polygons and rasters, drawn, split and extracted."""
