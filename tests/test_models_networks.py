@@ -31,8 +31,23 @@ SETTINGS = {
     "mlp": ({"widths": [9]}, {"widths": [16, 8], "dropout": 0.25}, {"widths": [8, 8, 8], "dropout": 0}),
 }
 """Beside the defaults, with which every network of the table is tested."""
+SERIES = {
+    "lstm": ({"widths": [8, 5], "dropout": 0.4}, {"widths": [6], "both": True, "dropout": 0.4}, {"widths": [5], "ensemble": 2}),
+    "starrnn": ({"widths": [8, 8], "dropout": 0.3}, {"widths": [7, 5]}),
+    "msresnet": ({"widths": [6, 8], "dropout": 0.5}, {"widths": [4, 4, 6], "kernels": [3, 5]}),
+    "inceptiontime": ({"width": 4, "kernels": [5, 3], "depth": 6, "dropout": 0.5}, {"width": 3, "kernels": [3], "depth": 3}),
+    "tempcnn": ({"widths": [8, 6], "kernel": 3, "dense": 12, "dropout": 0.5}, {"widths": [5], "dense": 7, "ensemble": 2}),
+    "ltae": ({"width": 16, "heads": 4, "keys": 4, "dense": 10, "dropout": 0.5}, {"width": 8, "heads": 2, "dropout": 0}),
+}
+"""Networks over series of DATES dates: the settings that each is tested with."""
+GROWN = ("forest", "rocket")
+"""Networks that are fitted, not trained; tests/test_models_series.py has them."""
+DATES = 5
 CASES = [
-    pytest.param(name, settings, id=f"{name}-{settings}") for name in NETWORKS for settings in ({"dropout": 0.5}, *SETTINGS.get(name, ()))
+    pytest.param(name, settings, id=f"{name}-{settings}")
+    for name in NETWORKS
+    if name not in GROWN
+    for settings in (SERIES[name] if name in SERIES else ({"dropout": 0.5}, *SETTINGS.get(name, ())))
 ]
 every_network = pytest.mark.parametrize(("name", "settings"), CASES)
 
@@ -40,7 +55,12 @@ every_network = pytest.mark.parametrize(("name", "settings"), CASES)
 def card_of(name, settings, n_in=N_IN, n_out=N_OUT):
     channels = tuple(Channel(band, 0.0, 0.5) for band in ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")[:n_in])
     outputs = tuple(Output(f"y{k}", "what is estimated", "1") for k in range(n_out))
-    return Card("test", name, settings, channels, outputs, 20, 1, 0, "Apache-2.0")
+    over = {"dates": DATES, "least_dates": 2} if name in SERIES or name in GROWN else {}
+    return Card("test", name, settings, channels, outputs, 20, 1, 0, "Apache-2.0", **over)
+
+
+def n_planes(network):
+    return network.dates * network.planes if hasattr(network, "dates") else N_IN
 
 
 def built(name, settings, seed=0):
@@ -48,7 +68,7 @@ def built(name, settings, seed=0):
     torch.manual_seed(seed)
     network = build_network(card_of(name, settings))
     with torch.no_grad():
-        for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
+        for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)):
             norm.running_mean.normal_(0, 0.3)
             norm.running_var.uniform_(0.3, 3)
             norm.weight.uniform_(0.5, 1.5)
@@ -58,8 +78,15 @@ def built(name, settings, seed=0):
 
 def scene(network, n_rows=2, n_columns=3, batch=1, seed=0):
     """Give (batch, channel, y, x) of that many strides along y and x."""
-    shape = (batch, N_IN, n_rows * network.stride, n_columns * network.stride)
-    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape).astype(np.float32))
+    shape = (batch, n_planes(network), n_rows * network.stride, n_columns * network.stride)
+    return all_seen(network, torch.from_numpy(np.random.default_rng(seed).normal(size=shape).astype(np.float32)))
+
+
+def all_seen(network, x):
+    """Let every date of a series count as seen."""
+    if hasattr(network, "dates"):
+        x[:, network.planes - 1 :: network.planes] = 1
+    return x
 
 
 def masks_of(network, sample=0):
@@ -71,10 +98,10 @@ def reach(network, masks):
     """Measure how many columns away a pixel changes the answer, over all places of it in the stride."""
     stride = network.stride
     n = -(-(2 * network.radius + 4) // stride) * stride + 3 * stride
-    scenes = torch.randn((1, N_IN, stride, n), dtype=torch.float64).repeat(stride + 1, 1, 1, 1)
+    scenes = all_seen(network, torch.randn((1, n_planes(network), stride, n), dtype=torch.float64)).repeat(stride + 1, 1, 1, 1)
     columns = n // 2 // stride * stride + torch.arange(stride)
     for k, column in enumerate(columns):  # the last scene is as it was
-        scenes[k, :, stride // 2, column] += 1e4 * torch.tensor([(-1.0) ** (k + c) for c in range(N_IN)])
+        scenes[k, :, stride // 2, column] += 1e4 * torch.tensor([(-1.0) ** (k + c) for c in range(scenes.shape[1])])
     answers = network(scenes, masks)
     changed = (answers[:-1] != answers[-1]).any(1).any(1)
     away = (torch.arange(n)[None] - columns[:, None]).abs()
@@ -104,7 +131,7 @@ def test_the_stride_is_the_least_shift_that_shifts_the_answer(name, settings):
     stride = network.stride
     inside = slice(network.radius + stride, -(network.radius + stride))
     n = 2 * (network.radius + stride) + 2 * stride
-    wide = torch.randn((1, N_IN, 2 * stride, -(-n // stride) * stride), dtype=torch.float64)
+    wide = all_seen(network, torch.randn((1, n_planes(network), 2 * stride, -(-n // stride) * stride), dtype=torch.float64))
     for shift in range(1, stride + 1):
         shifted = network(wide.roll(shift, 3)).roll(-shift, 3)[..., inside]
         error = (shifted - network(wide)[..., inside]).abs().max()

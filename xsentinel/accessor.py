@@ -13,12 +13,14 @@ from xsentinel import info as info_
 from xsentinel import plot as plot_
 from xsentinel.bands import CLOUDY_CLASSES
 from xsentinel.blocks.model import Model
+from xsentinel.blocks.predict import Precision
 from xsentinel.io import cog as cog_
 from xsentinel.io import write as write_
 from xsentinel.io.pack import Pack
 from xsentinel.io.zarr_layout import Layout
 from xsentinel.products import biophysical as biophysical_
 from xsentinel.products import clouds as clouds_
+from xsentinel.products import crops as crops_
 from xsentinel.products import gapfill as gapfill_
 from xsentinel.products import indices as indices_
 from xsentinel.products import lai as lai_
@@ -204,6 +206,22 @@ class S2Dataset:
         return lai_.lai(
             self._ds, model=model, samples=samples, confidence=confidence, resolution=resolution, domain=domain, angles=angles,
             platform=platform, **inference,
+        )  # fmt: skip
+
+    @borrow(crops_.crops)
+    def crops(
+        self,
+        model: str | PathLike[str] | Model,
+        *,
+        start: str | None = None,
+        probabilities: bool = False,
+        samples: int = 0,
+        seed: int = 0,
+        precision: Precision = "fp32",
+        device: str = "cpu",
+    ) -> xr.Dataset:
+        return crops_.crops(
+            self._ds, model, start=start, probabilities=probabilities, samples=samples, seed=seed, precision=precision, device=device
         )  # fmt: skip
 
     @borrow(biophysical_.biophysical)

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from xsentinel.blocks.decide import DECIDED, SAMPLED
 from xsentinel.blocks.model import Model
 from xsentinel.blocks.predict import Execution, Predictor, Together
 from xsentinel.blocks.tiles import Tiling, map_trimming
+from xsentinel.classes import flag_attrs
 from xsentinel.cube import encoding_of, grid_mapping_name, pixel_size, select_bands
-from xsentinel.errors import GridError, TimeError, UnitsError, XSentinelError
+from xsentinel.errors import BandError, GridError, TimeError, UnitsError, XSentinelError
 from xsentinel.geometry import find_angles, resolve_angles, resolve_platforms
 from xsentinel.kernels.threads import n_cores
-from xsentinel.models.card import Card, Channel, Output
+from xsentinel.models.card import INDICES, Card, Channel, Output
 from xsentinel.version import __version__
 
 LEAST_HALOS = 16
 """Halos that the side of a chunk holds at the least: with fewer, margins are more than a quarter of the work."""
+
+CLASS_LAYERS = {
+    "confidence": "probability of the class",
+    "margin": "probability of the class less that of the next",
+    "entropy": "entropy of the probabilities, of the greatest possible",
+    "mutual_information": "what the samples of dropout disagree by: entropy of the mean less mean of the entropies",
+}
+"""What a classifier's maps show beside the class."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +84,93 @@ def infer(
         If the cube does not fit the model.
     """
     card = model.card
-    bands = select_bands(ds, card.bands, f"model {card.name}")
-    _check(bands, ds, model)
-    sampling.check()
-    execution.check()
+    bands = _inputs(ds, model, sampling, execution)
     planes = {channel.name: _geometry(channel, ds, angles, platform) for channel in card.geometry}
     data = _run(bands, [_values(c, planes[c.name]) for c in card.geometry], model, sampling, execution)
     assumed = ", ".join(f"{c.name} = {c.default:g}" for c in card.geometry if planes[c.name] is None)
     said = provenance(model, sampling, execution) | ({"assumed": f"{assumed}: the cube does not tell"} if assumed else {})
     return _label(data, bands, card, said, bool(sampling.samples))
+
+
+def classify(
+    ds: xr.Dataset, model: Model, sampling: Sampling, execution: Execution, probabilities: bool = False
+) -> dict[str, xr.DataArray]:
+    """Run a classifier over a cube; give its maps, labelled, lazy if the cube is.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Bands (time, y, x), as many dates as the model takes.
+    model : Model
+        One whose card has classes.
+    sampling : Sampling
+    execution : Execution
+    probabilities : bool
+        Whether ``probability`` (class, y, x) comes too.
+
+    Returns
+    -------
+    dict
+        ``class`` (uint8, codes of the card, 0 where too little was seen), and float32, NaN there: ``confidence``,
+        ``margin``, ``entropy``, and if sampled ``mutual_information``.
+
+    Raises
+    ------
+    XSentinelError, BandError, GridError, TimeError, UnitsError
+        If the cube does not fit the model.
+    """
+    card = model.card
+    if not card.classes:
+        raise XSentinelError(f"model {card.name} estimates {', '.join(o.name for o in card.outputs)} and tells no classes apart")
+    bands = _inputs(ds, model, sampling, execution)
+    data = _run(bands, [], model, sampling, execution, probabilities)
+    like = bands[0].isel(time=-1, drop=True) if "time" in bands[0].dims else bands[0]
+    mapping = grid_mapping_name(bands[0])
+    shared = provenance(model, sampling, execution) | ({"grid_mapping": mapping} if mapping else {})
+    return _class_maps(data[0], like, card, shared, bool(sampling.samples))
+
+
+def _class_maps(data: Any, like: xr.DataArray, card: Card, shared: dict[str, Any], sampled: bool) -> dict[str, xr.DataArray]:
+    """Put labels on the planes of a classifier."""
+    names = [*DECIDED, *(SAMPLED if sampled else ())]
+    coords = {k: c for k, c in like.coords.items() if set(c.dims) <= set(like.dims)}
+    maps = {}
+    for k, name in enumerate(names[1:], 1):
+        maps[name] = xr.DataArray(data[k], coords, like.dims, name, {"long_name": CLASS_LAYERS[name], "units": "1"} | shared)
+    codes = np.array([0, *(c.code for c in card.classes)], np.uint8)
+    attrs = flag_attrs(card.classes) | {"ancillary_variables": " ".join(names[1:])} | shared
+    places = data[0] + np.float32(1)
+    coded = _take(codes, places)
+    found = {"class": xr.DataArray(coded, coords, like.dims, "class", attrs)} | maps
+    if data.shape[0] > len(names):
+        along = {"class_code": ("class", codes[1:], flag_attrs(card.classes))}
+        said = {"long_name": "probability", "units": "1"} | shared
+        found["probability"] = xr.DataArray(data[len(names) :], coords | along, ("class", *like.dims), "probability", said)
+    return found
+
+
+def _take(codes: Any, places: Any) -> Any:
+    """Give codes at places, 0 where the place is NaN; lazily of lazy places."""
+    if isinstance(places, np.ndarray):
+        return codes[np.nan_to_num(places, nan=0).astype(np.intp)]
+    return places.map_blocks(partial(_take, codes), dtype=codes.dtype, meta=np.empty((0,) * places.ndim, codes.dtype))
+
+
+def _inputs(ds: xr.Dataset, model: Model, sampling: Sampling, execution: Execution) -> list[xr.DataArray]:
+    """Give the bands that a model takes, in order, everything checked that can be before anything runs."""
+    card = model.card
+    indices = [name for name in card.bands if name in INDICES]
+    names = [name for name in card.bands if name not in indices]
+    bands = select_bands(ds, names, f"model {card.name}") if names else []
+    missing = [name for name in indices if name not in ds]
+    if missing:
+        raise BandError(f"model {card.name} takes {', '.join(missing)} as a variable of the cube: ds.merge(ds.s2.index({missing[0]!r}))")
+    by_name = {str(b.name): b for b in bands} | {name: ds[name] for name in indices}
+    chosen = [by_name[name] for name in card.bands]
+    _check(chosen, ds, model)
+    sampling.check()
+    execution.check()
+    return chosen
 
 
 def _check(bands: list[xr.DataArray], ds: xr.Dataset, model: Model) -> None:
@@ -125,14 +214,21 @@ def _values(channel: Channel, plane: xr.DataArray | None) -> xr.DataArray:
     return xr.DataArray(np.float32(channel.default or 0)) if plane is None else plane
 
 
-def _run(bands: list[xr.DataArray], planes: list[xr.DataArray], model: Model, sampling: Sampling, execution: Execution) -> Any:
+def _run(
+    bands: list[xr.DataArray],
+    planes: list[xr.DataArray],
+    model: Model,
+    sampling: Sampling,
+    execution: Execution,
+    probabilities: bool = True,
+) -> Any:
     """Give (map, plane, y, x), numpy or dask as the bands."""
     card, halo = model.card, model.card.halo
     bare = _one_dtype([_with_time(b.reset_coords(drop=True)) for b in bands])
     stored, lazy = _stack(bare, card.dates > 1, halo is None)
     n_maps = stored.shape[0] if card.dates == 1 else 1
     encodings = tuple(encoding_of(b) for b in bare)
-    predictor = Predictor(model, encodings, sampling.samples, sampling.seed, execution, 1 if lazy else n_cores())
+    predictor = Predictor(model, encodings, sampling.samples, sampling.seed, execution, 1 if lazy else n_cores(), probabilities)
     leading = (-1 if card.dates == 1 else 1, predictor.n_out)
     tiling = Tiling(np.float32, halo or 0, stride=card.stride, least=LEAST_HALOS * (halo or 0), leading=leading)
     return map_trimming(predictor, [stored, *(_plane(p, n_maps) for p in planes)], tiling)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from xsentinel.blocks.decide import decide, n_decided
 from xsentinel.blocks.model import Model, read_network
 from xsentinel.blocks.plan import Window, plan_windows
 from xsentinel.blocks.threads import on_threads
 from xsentinel.blocks.tiles import Margins
 from xsentinel.cube import Encoding, check_reflectance
 from xsentinel.errors import XSentinelError
-from xsentinel.kernels.channels import fill_channels
+from xsentinel.kernels.channels import fill_channels, fill_dates
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +33,9 @@ Precision = Literal["fp32", "bf16", "auto"]
 WINDOW = 320
 """Pixels along a side that a window keeps on a CPU: with its halo about 336² pixels of sixteen float32 channels
 share the last-level cache; of 128…1024 the fastest."""
+
+PLANES = 1 << 22
+"""Input numbers of a window of a network without neighbourhood at the most: 16 MB."""
 
 CUDA_WINDOW = 1024
 """The same on a GPU, which needs more pixels to be filled."""
@@ -129,7 +133,7 @@ class Predictor:
     """A model over blocks (time, band, y, x) of bands as stored, and planes of geometry.
 
     Gives (time, output, y, x), float32: the estimates, and with Monte Carlo samples their standard
-    deviations after them. NaN where an input is missing.
+    deviations after them; of a classifier what `decide` gives. NaN where an input is missing.
     """
 
     model: Model
@@ -142,14 +146,20 @@ class Predictor:
     execution: Execution = Execution()
     n_threads: int = 1
     """Windows worked on side by side; 1 under dask, where the workers are the threads."""
+    probabilities: bool = True
+    """Of a classifier, whether the probability of each class comes too."""
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
-        return (type(self).__name__, self.model.__dask_tokenize__(), self.encodings, self.samples, self.seed, self.execution)
+        what = (self.samples, self.seed, self.execution, self.probabilities)
+        return (type(self).__name__, self.model.__dask_tokenize__(), self.encodings, *what)
 
     @property
     def n_out(self) -> int:
         """Planes of the answer."""
-        return len(self.model.card.outputs) * (2 if self.samples else 1)
+        card = self.model.card
+        if card.classes:
+            return n_decided(len(card.classes) if self.probabilities else 0, self.samples)
+        return len(card.outputs) * (2 if self.samples else 1)
 
     def __call__(self, stored: Array | Together, *geometry: Array, margins: Margins) -> Array:
         """Take stored (time, band, y, x), uint16 or float32, and planes of geometry, each (map, 1, y or 1, x or 1), float32."""
@@ -172,7 +182,10 @@ class Predictor:
 
     @property
     def _side(self) -> int:
-        return max(WINDOW if self.execution.device == "cpu" else CUDA_WINDOW, self.model.card.stride)
+        card, side = self.model.card, WINDOW if self.execution.device == "cpu" else CUDA_WINDOW
+        if card.radius == 0:  # no halo to pay for
+            side = min(side, int((PLANES / card.n_in) ** 0.5) + 1)
+        return max(side, card.stride)
 
     def _windows(self, n: int, margins: tuple[int, int]) -> list[Window]:
         card = self.model.card
@@ -184,7 +197,9 @@ class Predictor:
         """Do one window of one or more maps."""
         maps, y, x = place
         dates = maps if self.model.card.dates == 1 else slice(None)
-        planes, valid = self._channels(stored[dates, :, y.read, x.read], [_part(a[maps, 0], y.read, x.read) for a in geometry])
+        cut = stored[dates, :, y.read, x.read]
+        tolerant = self.model.card.least_dates is not None
+        planes, valid = self._series(cut) if tolerant else self._channels(cut, [_part(a[maps, 0], y.read, x.read) for a in geometry])
         seen = valid[:, None, y.keep, x.keep]
         if seen.any():
             out[maps, :, y.write, x.write] = np.where(seen, self._run(planes)[..., y.keep, x.keep], np.float32(np.nan))
@@ -204,13 +219,30 @@ class Predictor:
             fill_channels(np.ascontiguousarray(one), *scaling, beside[:, n], out[n, :height, :width], valid[n])
         return out, valid
 
+    def _series(self, stored: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """Give (1, y, x, date × plane), padded as `_channels` does, and where enough dates were seen."""
+        card = self.model.card
+        n_dates, _, height, width = stored.shape
+        padded = [-(-n // card.stride) * card.stride for n in (height, width)]
+        out = _scratch.get("planes", (1, *padded, card.n_in), np.float32)
+        out[:, height:], out[:, :, width:] = 0, 0
+        valid = np.empty((1, height, width), np.bool_)
+        gain, shift, nodata = (part[: len(card.bands)] for part in _scaling(card, self.encodings))
+        series = out.reshape(*padded, n_dates, card.planes)[:height, :width]
+        fill_dates(np.ascontiguousarray(stored), gain, shift, nodata, card.least_dates, series, valid[0])
+        return out, valid
+
     def _run(self, planes: Array) -> Array:
-        """Run the network over (map, y, x, channel); give (map, plane, y, x) of estimates and, if sampled, deviations."""
+        """Run the network over (map, y, x, channel); give (map, plane, y, x) of what it answers."""
         import torch
 
         frozen, sampler = _ready(self.model, self.execution, self.samples, self.seed)
         with torch.inference_mode():
             x = torch.from_numpy(planes).permute(0, 3, 1, 2).to(self.execution.device, frozen.dtype)
+            if self.model.card.classes:
+                decided = decide([frozen.once(x)] if sampler is None else sampler(x), bool(self.samples))
+                wanted: Array = decided[:, : self.n_out].cpu().numpy()
+                return wanted
             answer = frozen.once(x) if sampler is None else moments(sampler(x))
             for k, output in enumerate(self.model.card.outputs):
                 if output.minimum is not None or output.maximum is not None:

@@ -64,3 +64,46 @@ def fill_channels(stored, gain, shift, nodata, geometry, out, valid):
             else:
                 for k in range(row.shape[1]):
                     row[j, k] = np.float32(0)
+
+
+@_jit
+def fill_dates(stored, gain, shift, nodata, least, out, valid):
+    """Write (value · gain + shift) of the bands of several dates into a pixel's series, and which dates were seen.
+
+    A date that misses a band counts as not seen: its planes are 0, the last of them too, which is 1 elsewhere. A pixel
+    seen at fewer than ``least`` dates is all 0.
+
+    Parameters
+    ----------
+    stored : (date, band, y, x), uint16 or float32
+    gain, shift : (band,), float32
+        As of `fill_channels`.
+    nodata : (band,), float32
+        As of `fill_channels`.
+    least : int
+        Dates.
+    out : (y, x, date, band + 1), float32
+        Written.
+    valid : (y, x), bool
+        Written: whether enough dates were seen.
+    """
+    n_dates, n_bands, height, width = stored.shape
+    planes, seen = np.empty((n_bands, width), np.float32), np.empty(width, np.int32)
+    total = np.empty(width, np.int32)
+    for i in range(height):
+        total[:] = 0
+        for t in range(n_dates):
+            seen[:] = 1
+            for k in range(n_bands):
+                _decode(stored[t, k, i], gain[k], shift[k], nodata[k], planes[k], seen)
+            for j in range(width):
+                row = out[i, j, t]
+                there = np.float32(seen[j])
+                for k in range(n_bands):
+                    row[k] = planes[k, j] if seen[j] else np.float32(0)
+                row[n_bands] = there
+                total[j] += seen[j]
+        for j in range(width):
+            valid[i, j] = total[j] >= least
+            if not valid[i, j]:
+                out[i, j] = 0

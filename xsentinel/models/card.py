@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from xsentinel.bands import BANDS
+from xsentinel.classes import LabelClass
 from xsentinel.errors import ReadError
 
 MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
@@ -22,6 +23,8 @@ GEOMETRY = {
     "s2b": "1 where SL2P takes the coefficients of Sentinel-2B (S2B and S2C), 0 where those of 2A",
 }
 """Planes beside the bands that a network may take, constant over a date or not."""
+INDICES = {"NDVI": "normalised difference vegetation index"}
+"""Indices that a network may take as a band is: a variable of the cube of this name."""
 MULTIHASH_SHA256 = "1220"
 """What stands before a SHA-256 in a STAC checksum."""
 
@@ -31,7 +34,7 @@ class Channel:
     """One input plane of a network, and its normalisation: ``low`` becomes 0 and ``high`` 1, nothing is clipped."""
 
     name: str
-    """A band, or a row of `GEOMETRY`."""
+    """A band, a row of `INDICES`, or a row of `GEOMETRY`."""
     low: float
     """Reflectance [1], radar dB, or cosine."""
     high: float
@@ -41,8 +44,8 @@ class Channel:
 
     @property
     def is_band(self) -> bool:
-        """Whether it is a band of the cube."""
-        return self.name in BANDS
+        """Whether it is a band of the cube, or an index of bands."""
+        return self.name in BANDS or self.name in INDICES
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,18 @@ class Output:
     """What lies below is set to it."""
     maximum: float | None = None
     """What lies above is set to it."""
+
+
+@dataclass(frozen=True)
+class Periods:
+    """What each of several dates stands for: the composite of a period."""
+
+    freq: str = "MS"
+    """As pandas names it: MS, calendar months."""
+    method: str = "median"
+    """Of the composites."""
+    first_month: int = 1
+    """Calendar month of the first period; of another, and the model was trained on other seasons."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +135,13 @@ class Card:
     licence: str
     dates: int = 1
     """1: each date by itself; more: that many dates together give one map."""
+    classes: tuple[LabelClass, ...] = ()
+    """What it tells apart, in the order of its answers; empty: it estimates quantities, its outputs."""
+    least_dates: int | None = None
+    """Of several dates, as many as a pixel must have been seen at; what was seen is told to the network by one more
+    plane a date. None: at all of them."""
+    periods: Periods | None = None
+    """Of several dates: what they stand for; None: dates of their own, which are not checked."""
     training: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Data, teacher, steps, seed, versions."""
     scores: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -146,7 +168,17 @@ class Card:
     @property
     def n_in(self) -> int:
         """Planes that the network takes."""
-        return self.dates * len(self.bands) + len(self.geometry)
+        return self.dates * self.planes + len(self.geometry)
+
+    @property
+    def planes(self) -> int:
+        """Planes of a date: the bands, and where dates may be missing whether it was seen."""
+        return len(self.bands) + (self.least_dates is not None)
+
+    @property
+    def n_out(self) -> int:
+        """Planes that the network gives."""
+        return len(self.classes) or len(self.outputs)
 
     def with_digest(self, digest: str) -> Card:
         """Give the same card for these weights."""
@@ -188,6 +220,9 @@ def _card(cls: type[Card], record: Mapping[str, Any]) -> Card:
     read = {f.name: record[f.name] for f in fields(cls) if f.name in record}
     read["channels"] = tuple(Channel(**c) for c in record["channels"])
     read["outputs"] = tuple(Output(**o) for o in record["outputs"])
+    read["classes"] = tuple(LabelClass(**c) for c in record.get("classes", ()))
+    if record.get("periods"):
+        read["periods"] = Periods(**record["periods"])
     if record.get("calibration"):
         found = record["calibration"]
         read["calibration"] = Calibration(**found | {"quantiles": tuple((float(c), float(q)) for c, q in found["quantiles"])})
@@ -201,11 +236,17 @@ def _check(card: Card) -> None:
         raise ReadError(f"model {card.name}: the normalisation of {', '.join(wrong)} is not low < high; save the model again")
     unknown = [c.name for c in card.geometry if c.name not in GEOMETRY]
     if unknown:
-        raise ReadError(f"model {card.name} takes {', '.join(unknown)}, which is neither a band nor one of {', '.join(GEOMETRY)}")
+        known = ", ".join([*INDICES, *GEOMETRY])
+        raise ReadError(f"model {card.name} takes {', '.join(unknown)}, which is neither a band nor one of {known}")
     if card.radius is not None and card.radius < 0:
         raise ReadError(f"model {card.name}: a radius of {card.radius} makes no sense; save the model again")
-    if not card.outputs or card.stride < 1 or card.dates < 1 or not isfinite(card.resolution_m):
+    if not card.n_out or card.stride < 1 or card.dates < 1 or not isfinite(card.resolution_m):
         raise ReadError(f"model {card.name}: outputs, stride, dates or resolution make no sense; save the model again")
+    if card.least_dates is not None and (card.geometry or not 1 <= card.least_dates <= card.dates or card.dates == 1):
+        raise ReadError(f"model {card.name}: at least {card.least_dates} of {card.dates} dates makes no sense; save the model again")
+    codes = [c.code for c in card.classes]
+    if len(set(codes)) < len(codes) or (codes and (len(codes) < 2 or min(codes) < 1 or max(codes) > 255)):
+        raise ReadError(f"model {card.name}: codes of classes are {codes}; give two or more, all different, from 1 to 255")
 
 
 def _item(card: Card) -> dict[str, Any]:
@@ -219,10 +260,10 @@ def _item(card: Card) -> dict[str, Any]:
         "mlm:architecture": card.network,
         "mlm:framework": "PyTorch",
         "mlm:pretrained": True,
-        "mlm:tasks": ["regression"],
+        "mlm:tasks": [_task(card)],
         "mlm:hyperparameters": dict(card.settings),
         "mlm:input": [_input(card)],
-        "mlm:output": [_output(o) for o in card.outputs],
+        "mlm:output": [_classes(card)] if card.classes else [_output(o) for o in card.outputs],
         "xsentinel:model": {"format": FORMAT} | asdict(card),
     }
     weights = {
@@ -249,6 +290,12 @@ def _names(card: Card) -> str:
     return ", ".join(c.name for c in card.geometry) or "nothing"
 
 
+def _task(card: Card) -> str:
+    if not card.classes:
+        return "regression"
+    return "classification" if card.radius == 0 else "semantic-segmentation"
+
+
 def _input(card: Card) -> dict[str, Any]:
     return {
         "name": "channels",
@@ -256,8 +303,19 @@ def _input(card: Card) -> dict[str, Any]:
         "input": {"shape": [-1, card.n_in, -1, -1], "dim_order": ["batch", "channel", "height", "width"], "data_type": "float32"},
         "value_scaling": [{"type": "min-max", "minimum": c.low, "maximum": c.high} for c in card.channels],
         "resize_type": None,
-        "description": f"reflectance at {card.resolution_m:g} m, then {_names(card)}; gaps are 0 after scaling",
+        "description": f"reflectance at {card.resolution_m:g} m, then {_names(card)}; gaps are 0 after scaling" + _seen(card),
     }
+
+
+def _seen(card: Card) -> str:
+    return "" if card.least_dates is None else "; behind the bands of each date a plane that is 1 where it was seen"
+
+
+def _classes(card: Card) -> dict[str, Any]:
+    """Lay the classes out as the STAC extension for classifications does."""
+    classes = [{"value": c.code, "name": c.name, "color_hint": c.colour.lstrip("#")} for c in card.classes]
+    shape = {"shape": [-1, len(classes), -1, -1], "dim_order": ["batch", "class", "height", "width"], "data_type": "float32"}
+    return {"name": "class", "tasks": [_task(card)], "result": shape, "classification:classes": classes}
 
 
 def _output(output: Output) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xsentinel.errors import ReadError
 from xsentinel.models.card import Card
@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 NETWORKS = {
     "unet": "UNet",
     "mlp": "MLP",
+    "lstm": "LSTM",
+    "starrnn": "StarRNN",
+    "msresnet": "MSResNet",
+    "inceptiontime": "InceptionTime",
+    "tempcnn": "TempCNN",
+    "ltae": "LTAE",
+    "forest": "Forest",
+    "rocket": "Rocket",
 }
 """Name in a card, which is the name of the module → class."""
 
@@ -28,10 +36,21 @@ def build_network(card: Card) -> Network:
     """
     if card.network not in NETWORKS:
         raise ReadError(f"model {card.name} is a {card.network!r}, which this version does not know; it knows {', '.join(NETWORKS)}")
-    kind: type[Network] = getattr(import_module(f"xsentinel.models.{card.network}"), NETWORKS[card.network])
     try:
         if any(width < 1 for width in card.settings.get("widths", (1,))):
             raise ValueError("widths must be positive")
-        return kind(card.n_in, len(card.outputs), **card.settings)
+        return _build(card, **card.settings)
     except (TypeError, ValueError, RuntimeError, IndexError) as err:
         raise ReadError(f"model {card.name}: {card.network} cannot be built with {dict(card.settings)}: {err}") from err
+
+
+def _build(card: Card, ensemble: int = 1, **settings: Any) -> Network:
+    """Build one network, or several whose probabilities are averaged."""
+    kind: Any = getattr(import_module(f"xsentinel.models.{card.network}"), NETWORKS[card.network])
+    together = {"dates": card.dates} if card.dates > 1 else {}
+    networks = [kind(card.n_in, card.n_out, **together, **settings) for _ in range(ensemble)]
+    if ensemble == 1:
+        return networks[0]  # type: ignore[no-any-return]
+    from xsentinel.models.ensemble import Ensemble
+
+    return Ensemble(networks)

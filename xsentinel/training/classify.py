@@ -1,0 +1,152 @@
+"""The loop that trains a classifier of series: Lightning's, batches and dropout as functions of seed and step."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from xsentinel.models.network import Masks, Network, draw
+from xsentinel.training.crop_presets import CropPreset, Variation
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Samples as a network takes them."""
+
+    inputs: Tensor
+    """(sample, date × plane, 1, 1)"""
+    places: Tensor
+    """(sample,), int64: classes 0 … n − 1."""
+
+
+class Batches(Dataset[tuple[Tensor, Tensor]]):
+    """The batches of an epoch, in an order and varied as seed and epoch say."""
+
+    def __init__(self, data: Labelled, preset: CropPreset, dates: int, key: tuple[int, ...]) -> None:
+        self.data, self.preset, self.dates, self.key = data, preset, dates, key
+        order = torch.from_numpy(np.random.default_rng(key).permutation(len(data.places)))
+        n = max(1, len(order) // preset.batch)
+        # as many of about equal size: a last one of two samples would upset batch normalisation
+        self.parts = torch.tensor_split(order, n)
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+        if i >= len(self.parts):
+            raise IndexError(i)
+        x, y = self.data.inputs[self.parts[i]], self.data.places[self.parts[i]]
+        how = self.preset.variation
+        return (x if how is None else vary(x, self.dates, how, np.random.default_rng((*self.key, i)))), y
+
+
+def vary(x: Tensor, dates: int, how: Variation, rng: np.random.Generator) -> Tensor:
+    """Vary series (sample, date × plane, 1, 1): noise, brightness, dates hidden; two dates at least stay."""
+    series = x.reshape(len(x), dates, -1)
+    values, seen = series[..., :-1], series[..., -1:] > 0.5
+    noise = torch.from_numpy(rng.standard_normal(values.shape, np.float32)) * how.noise
+    bright = torch.from_numpy(rng.standard_normal((len(x), 1, 1), np.float32)) * how.brightness
+    hidden = torch.from_numpy(rng.random((len(x), dates, 1), np.float32)) < how.hidden
+    left = seen & ~hidden
+    left = torch.where(left.sum(1, keepdim=True) < 2, seen, left)
+    return torch.cat([torch.where(left, values + noise + bright, 0.0), left.float()], 2).reshape(x.shape)
+
+
+class Classification(LightningModule):
+    """A network that learns classes of series."""
+
+    def __init__(self, network: Network, preset: CropPreset, train: Labelled, held_out: Labelled | None, key: tuple[int, int]) -> None:
+        super().__init__()
+        self.network, self.preset, self.train_on, self.held_out, self.key = network, preset, train, held_out, key
+        self.weights: Tensor | None = None
+
+    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        """Give the loss."""
+        x, y = batch
+        weights = None if self.weights is None else self.weights.to(x.device)
+        loss = functional.cross_entropy(self.network(x, self._masks(len(x)))[:, :, 0, 0], y, weights, label_smoothing=self.preset.smoothing)
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def _masks(self, n: int) -> Masks | None:
+        """Draw dropout for a batch."""
+        sites = self.network.sites
+        if not any(site.n_dropped for site in sites):
+            return None
+        masks = draw(sites, n, np.random.default_rng((*self.key, 1, self.global_rank, self.global_step)))
+        return [m if m is None else m.to(self.device) for m in masks]
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        """Log loss and accuracy, nothing dropped."""
+        x, y = batch
+        answer = self.network(x)[:, :, 0, 0]
+        self.log("held_out", functional.cross_entropy(answer, y), batch_size=len(y), sync_dist=True)
+        self.log("accuracy", (answer.argmax(1) == y).float().mean(), batch_size=len(y), prog_bar=True, sync_dist=True)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Give the batches of this epoch, so that a resumed run goes on where it was."""
+        key = (*self.key, 2, self.current_epoch, self.global_rank)
+        return DataLoader(Batches(self.train_on, self.preset, self.network.dates, key), batch_size=None)  # type: ignore[arg-type]
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """Give the samples held out."""
+        if self.held_out is None:
+            return []
+        parts = zip(torch.split(self.held_out.inputs, 4096), torch.split(self.held_out.places, 4096), strict=True)
+        return DataLoader(list(parts), batch_size=None)  # type: ignore[arg-type]
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with one cycle, or the paper's RMSprop."""
+        preset = self.preset
+        if preset.optimiser == "rmsprop":
+            return torch.optim.RMSprop(self.parameters(), preset.rate)
+        steps = preset.epochs * max(1, len(self.train_on.places) // preset.batch)
+        optimiser = torch.optim.AdamW(self.parameters(), preset.rate, weight_decay=preset.decay)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, preset.rate, steps, pct_start=0.2, final_div_factor=1000)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+
+def descend(task: Classification, folder: Path, *, resume: bool, processes: int, progress: bool, patience: int | None) -> None:
+    """Train for all epochs, or until the held-out loss has not fallen for ``patience`` of them; the last weights count.
+
+    With patience the best weights count.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # not its hardware report and advice
+    last = folder / "last.ckpt"
+    best = None if patience is None else "held_out"
+    keep = ModelCheckpoint(folder, monitor=best, save_last=True, save_top_k=1 if best else 0, filename="best", enable_version_counter=False)
+    callbacks: list[Callback] = [keep, *([TQDMProgressBar()] if progress else [])]
+    if patience is not None:
+        callbacks.append(EarlyStopping("held_out", patience=patience))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's advice on workers and loggers
+        trainer = Trainer(
+            accelerator="auto",
+            devices=processes if processes > 1 else "auto",
+            strategy="ddp" if processes > 1 else "auto",
+            max_epochs=task.preset.epochs,
+            gradient_clip_val=1.0,
+            callbacks=callbacks,
+            logger=False,
+            default_root_dir=folder,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+        )
+        torch.manual_seed(task.key[0])
+        trainer.fit(task, ckpt_path=str(last) if resume and last.exists() else None)
+    if best:
+        state = torch.load(folder / "best.ckpt", weights_only=True, map_location="cpu")["state_dict"]
+        task.network.load_state_dict({k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")})

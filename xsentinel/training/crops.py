@@ -1,0 +1,205 @@
+"""Training of classifiers of series, and their card."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import xarray as xr
+
+from xsentinel.blocks.model import Model, load_model, read_network, save_model
+from xsentinel.errors import XSentinelError
+from xsentinel.models.card import Card, Channel, Periods
+from xsentinel.models.network import Network
+from xsentinel.models.networks import build_network
+from xsentinel.training.classify import Classification, Labelled, descend
+from xsentinel.training.crop_presets import CropPreset, get_crop_preset
+from xsentinel.training.grow import fit_rocket, grow_trees
+from xsentinel.training.series import Series, limits, planes, read_series, weights
+from xsentinel.version import __version__
+
+MONTHLY = Periods()
+
+
+def train_crops(
+    samples: xr.Dataset,
+    out: str | PathLike[str],
+    *,
+    preset: str | CropPreset = "ltae",
+    name: str = "crops",
+    seed: int = 0,
+    initial: str | PathLike[str] | Model | None = None,
+    resolution_m: float = 10.0,
+    periods: Periods | None = MONTHLY,
+    **run: Any,
+) -> Model:
+    r"""Train a classifier of series on labelled samples, and save it with its card.
+
+    With ``weighted`` the cross-entropy of class u counts :math:`n_{max}/n_u` (Weikmann et al. 2021, equation 1);
+    their final training starts from those weights (``initial``) without.
+
+    Parameters
+    ----------
+    samples : xarray.Dataset
+        As `xsentinel.samples` makes it: ``reflectance`` (sample, time, band), float32 [1], NaN in gaps; ``label``
+        (sample), uint8 with CF flags, 0 for none; if there is ``split`` (sample), only "train" is learnt from, and
+        "validation" scores.
+    out : path
+        Folder for ``<name>.safetensors``, ``<name>.json`` and checkpoints.
+    preset : str or CropPreset
+        "paper" (LSTM 200-125-100, weighted, RMSprop), "lstm", "starrnn", "msresnet", "inceptiontime", "tempcnn",
+        "ltae", "forest", "boosting", "rocket"; or settings of your own.
+    name : str
+    seed : int
+        Of first weights, batches, dropout and what scikit-learn draws.
+    initial : str, path or Model, optional
+        A model of the same network, bands and classes to start from, its normalisation kept.
+    resolution_m : float
+        Pixel size of the cube that the samples are from.
+    periods : Periods, optional
+        What the dates stand for: monthly medians from January on by default; None: dates of their own.
+    **run
+        ``ensemble`` (1): networks trained apart whose probabilities are averaged; ``epochs``, ``weighted``: instead of
+        the preset's; ``least`` (half of the dates): a pixel must have been seen at as many; ``resume`` (False);
+        ``processes`` (1); ``progress`` (True); ``patience`` (None): epochs without a better loss on "validation" after
+        which to stop.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    XSentinelError
+        If the samples hold fewer than two classes, or do not fit the model to start from.
+
+    Examples
+    --------
+    >>> from xsentinel.training import train_crops
+    >>> model = train_crops(samples, "models", preset="ltae", name="mine")  # doctest: +SKIP
+    >>> cube.s2.crops(model)  # doctest: +SKIP
+    """
+    options = _options(run)
+    chosen = get_crop_preset(preset) if isinstance(preset, str) else preset
+    chosen = replace(chosen, epochs=options.pop("epochs") or chosen.epochs)
+    weighted = options.pop("weighted")
+    chosen = chosen if weighted is None else replace(chosen, weighted=weighted)
+    series, (train, held) = read_series(samples), _sides(samples)
+    learnt, start = series.at(train), None if initial is None else load_model(initial)
+    _check_start(start, series, chosen)
+    channels = limits(learnt) if start is None else start.card.channels
+    least, n_dates = options.pop("least") or -(-series.values.shape[1] // 2), series.values.shape[1]
+    rough = Card(name, chosen.network, {}, channels, (), resolution_m, 1, 0, "Apache-2.0", n_dates, series.classes, least, periods)
+    network, settings = _fit(rough, chosen, learnt, series.at(held), start, Path(out), seed, options)
+    training = {
+        "samples": int(train.sum()),
+        "preset": _describe(chosen),
+        "seed": seed,
+        "from": "first" if start is None else start.card.name,
+    }
+    card = replace(rough, settings=settings, training=training | {"xsentinel": __version__, "torch": torch.__version__})
+    return save_model(network, replace(card, scores=_scores(network, card, series.at(held))), out)
+
+
+def _options(run: dict[str, Any]) -> dict[str, Any]:
+    known = {"ensemble": 1, "epochs": None, "weighted": None, "least": None}
+    known |= {"resume": False, "processes": 1, "progress": True, "patience": None}
+    unknown = set(run) - set(known)
+    if unknown:
+        raise XSentinelError(f"train_crops has no {', '.join(sorted(unknown))}; it takes {', '.join(known)}")
+    return known | run
+
+
+def _sides(samples: xr.Dataset) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Give which labelled samples are learnt from, and which score."""
+    labelled = samples["label"].values > 0
+    if "split" not in samples:
+        return np.ones(int(labelled.sum()), np.bool_), np.zeros(int(labelled.sum()), np.bool_)
+    side = samples["split"].values.astype(str)[labelled]
+    if not (side == "train").any():
+        raise XSentinelError(f"no labelled sample is of the split 'train'; found {', '.join(sorted(set(side.tolist())))}")
+    return side == "train", side == "validation"
+
+
+def _check_start(start: Model | None, series: Series, preset: CropPreset) -> None:
+    """Refuse a model to start from that is of other classes, bands, dates or network."""
+    if start is None:
+        return
+    card = start.card
+    pairs = {
+        "network": (card.network, preset.network),
+        "bands": (card.bands, series.bands),
+        "classes": ([c.code for c in card.classes], [c.code for c in series.classes]),
+        "number of dates": (card.dates, series.values.shape[1]),
+    }
+    other = [f"{what} {a}, not {b}" for what, (a, b) in pairs.items() if a != b]
+    if other or preset.fit != "descent":
+        raise XSentinelError(f"model {card.name} cannot be started from: it has {'; '.join(other) or 'no weights to go on from'}")
+
+
+def _fit(
+    card: Card, preset: CropPreset, learnt: Series, held: Series, start: Model | None, out: Path, seed: int, options: dict[str, Any]
+) -> tuple[Network, dict[str, Any]]:
+    """Fit as the preset says; give the network and the settings that it is built with."""
+    inputs = planes(learnt.values, card.channels)
+    n_members = options.pop("ensemble") if start is None else start.card.settings.get("ensemble", 1)
+    options.pop("ensemble", None)
+    if preset.fit in ("trees", "boosting"):
+        return grow_trees(inputs, learnt.places, preset, card.n_in, card.dates, card.n_out, seed)
+    built = replace(card, settings=dict(preset.settings))
+    if preset.fit == "rocket":
+        network = build_network(built)
+        fit_rocket(network, inputs, learnt.places, seed)  # type: ignore[arg-type]
+        return network, dict(preset.settings)
+    together = replace(built, settings=dict(preset.settings) | ({"ensemble": n_members} if n_members > 1 else {}))
+    torch.manual_seed(seed)
+    whole = build_network(together) if start is None else read_network(start)
+    members = list(getattr(whole, "members", [whole]))
+    data = Labelled(inputs, torch.from_numpy(learnt.places))
+    seen = Labelled(planes(held.values, card.channels), torch.from_numpy(held.places)) if len(held.codes) else None
+    for k, member in enumerate(members):
+        task = Classification(member.train(), preset, data, seen, (seed, k))
+        task.weights = weights(learnt.places, card.n_out) if preset.weighted else None
+        descend(task, _fresh(out / "checkpoints" / f"{card.name}-{k}", options["resume"]), **options)
+    return whole.eval(), dict(together.settings)
+
+
+def _fresh(folder: Path, resume: bool) -> Path:
+    """Empty the folder of an earlier run's checkpoints, unless it is to go on."""
+    if folder.exists() and not resume:
+        shutil.rmtree(folder)
+    return folder
+
+
+def _describe(preset: CropPreset) -> str:
+    if preset.fit != "descent":
+        return f"{preset.fit} {dict(preset.grower)}".strip(" {}")
+    weighted = ", loss weighted n_max/n_u" if preset.weighted else ""
+    return f"{preset.epochs} epochs, {preset.optimiser} {preset.rate:g}, batches of {preset.batch}{weighted}"
+
+
+def probabilities(network: Network, channels: tuple[Channel, ...], values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Give the probability of each class, (sample, class), of series (sample, date, band), reflectance."""
+    frozen = network.freeze()
+    with torch.inference_mode():
+        parts = [frozen.once(part)[:, :, 0, 0].softmax(1) for part in torch.split(planes(values, channels), 8192)]
+        out: npt.NDArray[np.float32] = torch.cat(parts).numpy()
+    return out
+
+
+def _scores(network: Network, card: Card, held: Series) -> dict[str, Any]:
+    """Score on what was held out."""
+    if not len(held.codes):
+        return {}
+    from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
+
+    answer = probabilities(network, card.channels, held.values).argmax(1)
+    found = {"n": len(held.codes), "OA": accuracy_score(held.places, answer), "kappa": cohen_kappa_score(held.places, answer)}
+    found["macro F1"] = f1_score(held.places, answer, average="macro", labels=np.unique(held.places), zero_division=0)
+    return {"validation": ", ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in found.items())}
