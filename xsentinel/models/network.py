@@ -102,6 +102,8 @@ class Network(nn.Module):
     """Heights and widths that it takes are multiples of it."""
     radius: int | None = 0
     """Pixels around one that its value may depend on."""
+    is_of_series: bool = False
+    """Whether it is built with the number of dates, whose planes it tells apart."""
     sites: tuple[Site, ...] = ()
     """Where channels are dropped, in order."""
 

@@ -47,7 +47,7 @@ def build_network(card: Card) -> Network:
 def _build(card: Card, ensemble: int = 1, **settings: Any) -> Network:
     """Build one network, or several whose probabilities are averaged."""
     kind: Any = getattr(import_module(f"xsentinel.models.{card.network}"), NETWORKS[card.network])
-    together = {"dates": card.dates} if card.dates > 1 else {}
+    together = {"dates": card.dates} if kind.is_of_series else {}
     networks = [kind(card.n_in, card.n_out, **together, **settings) for _ in range(ensemble)]
     if ensemble == 1:
         return networks[0]  # type: ignore[no-any-return]

@@ -29,6 +29,8 @@ class SeriesNetwork(Network):
         If the planes cannot be shared among the dates.
     """
 
+    is_of_series = True
+
     def __init__(self, n_in: int, dates: int) -> None:
         super().__init__()
         if dates < 1 or n_in % dates:
