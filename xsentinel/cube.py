@@ -172,6 +172,21 @@ def encoding_of(band: xr.DataArray) -> Encoding:
     return encoding
 
 
+def nodata_code(layer: xr.DataArray) -> float | None:
+    """Give the stored value that a layer calls no data, in its attributes or its encoding; None if it calls none so.
+
+    Examples
+    --------
+    >>> nodata_code(xr.DataArray([0, 7], attrs={"_FillValue": 0}))
+    0.0
+    """
+    for key in ("_FillValue", "missing_value"):
+        found = layer.attrs.get(key, layer.encoding.get(key))
+        if found is not None and not np.isnan(float(found)):
+            return float(found)
+    return None
+
+
 def check_reflectance(values: np.ndarray[Any, Any], name: str) -> None:
     """Check a sample of float values to be reflectance.
 
