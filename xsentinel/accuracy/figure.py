@@ -12,6 +12,7 @@ from xsentinel.errors import XSentinelError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Normalise = Literal["reference", "predicted", "all"] | None
 
@@ -62,13 +63,25 @@ def _shares(counts: npt.NDArray[Any], normalise: Normalise) -> npt.NDArray[np.fl
     return shares
 
 
+def _side(n: int) -> tuple[float, float]:
+    """Give width and height in inches for n classes."""
+    side = float(np.clip(0.62 * n + 2.5, 4.5, 16))
+    return side + 1, side
+
+
 def _axes(ax: Axes | None, n: int) -> Axes:
     if ax is not None:
         return ax
     from matplotlib import pyplot as plt
 
-    side = float(np.clip(0.62 * n + 2.5, 4.5, 16))
-    return plt.subplots(figsize=(side + 1, side), layout="constrained")[1]
+    return plt.subplots(figsize=_side(n), layout="constrained")[1]
+
+
+def new_figure(n: int) -> Figure:
+    """Give a figure for n classes that no window shows and nothing needs to close."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=_side(n), layout="constrained")
 
 
 def _write_cells(ax: Axes, counts: npt.NDArray[Any], values: npt.NDArray[np.float64], shares: bool, top: float) -> None:

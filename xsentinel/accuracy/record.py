@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from xsentinel.accuracy.figure import Normalise, draw_confusion
+from xsentinel.accuracy.figure import Normalise, draw_confusion, new_figure
 from xsentinel.accuracy.strata import AreaEstimates
 from xsentinel.errors import WriteError, XSentinelError
 from xsentinel.kernels.confusion import Scores, kappa, overall_accuracy, score_classes
@@ -155,9 +155,23 @@ class Assessment:
         -------
         matplotlib Axes
         """
-        return draw_confusion(
-            self.confusion, normalise, ax, f"OA {100 * self.overall_accuracy:.1f} %, kappa {self.kappa:.2f}, n = {self.n:,}"
-        )
+        title = f"OA {100 * self.overall_accuracy:.1f} %, kappa {self.kappa:.2f}, n = {self.n:,}"
+        return draw_confusion(self.confusion, normalise, ax, title)
+
+    def save_plot(self, path: str | PathLike[str], *, normalise: Normalise = "reference") -> None:
+        """Draw the confusion matrix to a file, whose suffix says which kind.
+
+        Raises
+        ------
+        WriteError
+            If the file cannot be written, or its suffix is not known.
+        """
+        figure = new_figure(len(self.classes))
+        self.plot(normalise=normalise, ax=figure.subplots())
+        try:
+            figure.savefig(path, dpi=150)
+        except (OSError, ValueError) as err:
+            raise WriteError(f"{path} cannot be written: {err}; give a .png, .pdf or .svg in a folder that may be written") from err
 
     @property
     def title(self) -> str:
