@@ -155,12 +155,12 @@ def test_classes_in_order_named_and_joined() -> None:
 def test_a_simulated_landscape(maps: tuple[xr.DataArray, xr.DataArray]) -> None:
     land = xs.simulate.landscape((90, 120), ["2019-06-01"], seed=3, chunks={"y": 40, "x": 50})
     labels = land.labels(share=0.6, wrong=0.2)
-    found = xs.accuracy.assess(labels, land.truth, ignore=0)
+    found = xs.accuracy.assess(labels, land.truth)  # 0 is none of the flags: no label
     right = (labels == land.truth["class"]).values[labels.values > 0]
     assert found.overall_accuracy == pytest.approx(right.mean())
     assert found.n_left_out == (labels.values == 0).sum()
     with pytest.raises(XSentinelError, match=r"0 occurs and is none of the classes.*ignore=\[0\]"):
-        xs.accuracy.assess(labels, land.truth)
+        xs.accuracy.assess(labels.assign_attrs(_FillValue=255), land.truth)
 
 
 def test_areas_of_a_map() -> None:

@@ -176,14 +176,16 @@ def test_networks_bring_the_highest_to_the_end(n: int, seed: int) -> None:
 @given(hnp.arrays(np.float64, (5, 4), elements=st.floats(0.01, 1)))
 def test_what_probabilities_come_to(weights: np.ndarray) -> None:
     p = weights / weights.sum(-1, keepdims=True)
-    place, confidence, entropy = describe(p)
+    place, confidence, margin, entropy = describe(p)
+    np.testing.assert_allclose(margin, np.sort(p, -1)[:, -1] - np.sort(p, -1)[:, -2], rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(place, p.argmax(-1))
     np.testing.assert_allclose(confidence, p.max(-1), rtol=1e-6)
-    np.testing.assert_allclose(entropy, [-sum(v * math.log(v) for v in row) for row in p], rtol=1e-5)
-    assert (entropy <= math.log(4) + 1e-6).all()
+    np.testing.assert_allclose(entropy, [-sum(v * math.log(v) / math.log(4) for v in row) for row in p], rtol=1e-5)
+    assert (entropy <= 1 + 1e-6).all()
     missing = describe(np.where(np.arange(5)[:, None] == 2, np.nan, p))
-    assert np.isnan(missing[1][2])
-    assert np.isnan(missing[2][2])
+    assert np.isnan([layer[2] for layer in missing[1:]]).all()
+    assert not np.isnan([layer[1] for layer in missing[1:]]).any()
+    assert [float(layer[0]) for layer in describe(np.ones((1, 1)))] == [0, 1, 1, 0]
 
 
 def test_what_is_refused() -> None:

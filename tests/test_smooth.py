@@ -36,7 +36,8 @@ def make_maps(dim: str = "category", dates: int = 0) -> xr.Dataset:
             "class": (dims, classes, {"long_name": "crop", "_FillValue": np.uint8(0), "grid_mapping": "spatial_ref", **flags}),
             "probability": ((dim, *dims), chances, {"units": "1"}),
             "confidence": (dims, chances.max(0), {"units": "1", "long_name": "confidence of the model"}),
-            "entropy": (dims, -(chances * np.log(chances)).sum(0), {"units": "nat"}),
+            "margin": (dims, np.diff(np.sort(chances, 0)[-2:], axis=0)[0], {"units": "1"}),
+            "entropy": (dims, -(chances * np.log(chances)).sum(0) / np.float32(np.log(3)), {"units": "1"}),
         },
         {"y": 5_000_010.0 - 20 * np.arange(37), "x": 600_010.0 + 20 * np.arange(53)},
         {"source": "a model"},
@@ -60,7 +61,7 @@ def test_any_chunking_gives_the_same(chunks: dict[str, Any], options: dict[str, 
     wanted = maps.s2.smooth(**options)
     with raise_if_dask_computes():
         lazy = maps.chunk({"category": 1, **chunks}).s2.smooth(**options)
-    assert all(lazy[name].chunks is not None for name in ("class", "probability", "confidence", "entropy"))
+    assert all(lazy[name].chunks is not None for name in ("class", "probability", "confidence", "margin", "entropy"))
     assert {n: v.dtype for n, v in lazy.items()} == {n: v.dtype for n, v in wanted.items()}
     xr.testing.assert_identical(lazy.compute(), wanted)
     xr.testing.assert_identical(maps, before)
@@ -91,6 +92,8 @@ def test_majority_is_the_kernel_and_confidence_follows() -> None:
     np.testing.assert_array_equal(smooth.confidence, wanted)
     xr.testing.assert_identical(smooth.probability, maps.probability)
     xr.testing.assert_identical(smooth.entropy, maps.entropy)
+    kept = (smooth["class"] == maps["class"]).values
+    np.testing.assert_array_equal(smooth.margin, np.where(kept, maps.margin, np.nan))
     bare = maps.drop_vars(["probability", "entropy"]).s2.smooth(size=5)
     changed = (bare["class"] != maps["class"]).values
     np.testing.assert_array_equal(bare.confidence, np.where(changed, np.nan, maps.confidence))
@@ -106,12 +109,13 @@ def test_bayes_is_the_kernel_and_all_follows() -> None:
     np.testing.assert_allclose(smooth.probability.sum("category").values[there], 1, atol=1e-6)
     np.testing.assert_array_equal(smooth["class"].values[there], CODES[chances.argmax(0)][there])
     np.testing.assert_array_equal(smooth.confidence, chances.max(0))
-    np.testing.assert_allclose(smooth.entropy, -(chances * np.log(chances)).sum(0), rtol=1e-5)
+    np.testing.assert_allclose(smooth.entropy, -(chances * np.log(chances)).sum(0) / np.log(3), rtol=1e-5)
+    np.testing.assert_allclose(smooth.margin, np.diff(np.sort(chances, 0)[-2:], axis=0)[0], atol=1e-6)
     alone = maps.probability.s2.smooth("bayes", size=5, variance=[20, 3, 20])
     np.testing.assert_array_equal(alone, chances)
     added = maps[["class", "probability"]].s2.smooth("bayes")
     assert added.confidence.attrs == {"long_name": "probability of the class", "units": "1", "grid_mapping": "spatial_ref"}
-    assert added.entropy.attrs["units"] == "nat"
+    assert {"margin", "entropy"} <= set(added)
 
 
 @pytest.mark.parametrize("method", ["majority", "bayes"])
@@ -120,7 +124,7 @@ def test_a_dimension_called_class_as_the_map(method: Any) -> None:
     named, other = make_maps("class"), make_maps("category")
     assert "class" in named.coords
     smooth, wanted = named.s2.smooth(method, size=5), other.s2.smooth(method, size=5)
-    for name in ("class", "probability", "confidence", "entropy"):
+    for name in ("class", "probability", "confidence", "margin", "entropy"):
         np.testing.assert_array_equal(smooth[name], wanted[name])
     np.testing.assert_array_equal(smooth.probability["class"], wanted["class"])
 
@@ -135,6 +139,24 @@ def test_dates_are_maps_of_their_own(method: Any) -> None:
             np.testing.assert_array_equal(smooth[name].isel(time=t), single[name])
     moved = maps.assign(probability=maps.probability.transpose("y", "time", "x", "category")).s2.smooth(method)
     np.testing.assert_array_equal(moved["class"], smooth["class"])
+
+
+@pytest.mark.parametrize("method", ["majority", "bayes"])
+def test_maps_as_crops_gives_them(method: Any) -> None:
+    """No ``_FillValue``, 0 for no class, the map a coordinate of the probabilities, codes along their dimension."""
+    maps, wanted = make_maps("class"), make_maps().s2.smooth(method, size=5)
+    del maps["class"].attrs["_FillValue"]
+    assert (maps["class"] == 0).any()
+    smooth = maps.assign_coords(class_code=("class", CODES)).chunk({"y": 20}).s2.smooth(method, size=5)
+    for name in ("class", "confidence", "margin", "entropy"):
+        np.testing.assert_array_equal(smooth[name], wanted[name])
+    assert xs.accuracy.assess(smooth, maps).n_left_out == (maps["class"] == 0).sum()
+
+
+def test_codes_follow_the_order_of_probabilities() -> None:
+    maps = make_maps("class").assign_coords(class_code=("class", CODES))
+    mixed = maps.isel({"class": [2, 0, 1]})
+    xr.testing.assert_equal(mixed.s2.smooth("bayes")["class"], maps.s2.smooth("bayes")["class"])
 
 
 def test_noise_goes_and_accuracy_rises() -> None:

@@ -45,8 +45,8 @@ def assess(
 
     Counts which class is mapped where the reference has which, and scores that: producer's and user's accuracy
     and F1 of each class, overall accuracy, Cohen's kappa, macro- and weighted F1. A pixel or sample where either
-    says nothing is left out and counted in ``n_left_out``: NaN, the ``_FillValue`` of a map, and ``ignore``.
-    Code 0 is a class like others unless one of these says otherwise.
+    says nothing is left out and counted in ``n_left_out``: NaN, the ``_FillValue`` of a map, ``ignore``, and 0 of
+    a map whose ``flag_values`` do not name it. Of maps without flags and of labels 0 is a class like others.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def assess(
     --------
     >>> import xsentinel as xs
     >>> land = xs.simulate.landscape((60, 80), ["2019-06-01"], seed=1)
-    >>> result = xs.accuracy.assess(land.labels(share=0.5, wrong=0.1), land.truth, ignore=0)
+    >>> result = xs.accuracy.assess(land.labels(share=0.5, wrong=0.1), land.truth)
     >>> result.overall_accuracy > 0.8, result.n + result.n_left_out
     (True, 4800)
     >>> xs.accuracy.assess(["maize", "wheat", "maize"], ["maize", "wheat", "wheat"])

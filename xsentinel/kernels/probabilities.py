@@ -243,7 +243,7 @@ def _logits(probability: Array) -> Float32:
     return np.ascontiguousarray(logits)
 
 
-def describe(probability: Array) -> tuple[npt.NDArray[np.intp], Float32, Float32]:
+def describe(probability: Array) -> tuple[npt.NDArray[np.intp], Float32, Float32, Float32]:
     r"""Say what the probabilities of a pixel come to.
 
     Parameters
@@ -254,17 +254,21 @@ def describe(probability: Array) -> tuple[npt.NDArray[np.intp], Float32, Float32
     -------
     place : numpy.ndarray (...), int
         Of the most probable class, the first of equals; 0 where a probability is NaN.
-    confidence : numpy.ndarray (...), float32
-        Its probability; NaN where one is NaN.
-    entropy : numpy.ndarray (...), float32
-        :math:`-\sum p \ln p`, nats: 0 for certainty to ln(classes); NaN where one is NaN.
+    confidence, margin, entropy : numpy.ndarray (...), float32
+        Its probability; that less the next one's; :math:`-\sum p \ln p / \ln n` of n classes, from 0 to 1. NaN where
+        a probability is NaN.
 
     Examples
     --------
-    >>> describe(np.array([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]))
-    (array([0, 2]), array([0.5, 1. ], dtype=float32), array([0.693..., 0. ], dtype=float32))
+    >>> place, confidence, margin, entropy = describe(np.array([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]))
+    >>> place, margin, entropy.round(2)
+    (array([0, 2]), array([0., 1.], dtype=float32), array([0.63, 0.  ], dtype=float32))
     """
-    place = np.where(np.isnan(probability).any(-1), 0, np.argmax(np.nan_to_num(probability, nan=-1.0), -1))
+    n, gap = probability.shape[-1], np.isnan(probability).any(-1)
+    place = np.where(gap, 0, np.argmax(probability, -1))
+    highest = np.partition(probability, n - 2, -1)[..., n - 2 :] if n > 1 else np.concatenate([0 * probability, probability], -1)
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(probability == 0, 0, probability * np.log(probability))
-    return place, probability.max(-1).astype(np.float32), (0 - terms.sum(-1)).astype(np.float32)
+    entropy = (0 - terms.sum(-1)) / math.log(max(n, 2))
+    confidence, margin = highest[..., 1], highest[..., 1] - highest[..., 0]
+    return place, *(np.where(gap, np.nan, v).astype(np.float32) for v in (confidence, margin, entropy))  # type: ignore[return-value]

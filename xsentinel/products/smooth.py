@@ -13,6 +13,7 @@ import xarray as xr
 from xsentinel.blocks.tiles import Tiling, map_tiles
 from xsentinel.cube import check_dims, grid_mapping_name, nodata_code
 from xsentinel.errors import BandError, GridError, UnitsError, XSentinelError
+from xsentinel.inference import CLASS_LAYERS
 from xsentinel.kernels.majority import check_size, smooth_majority
 from xsentinel.kernels.probabilities import check_prior, describe, smooth_bayes
 from xsentinel.kernels.threads import n_cores
@@ -47,8 +48,9 @@ def smooth(
     Parameters
     ----------
     ds : xarray.Dataset
-        ``class`` (y, x) or (time, y, x), integer codes; for "bayes" also ``probability`` with one dimension more,
-        its classes in the order of ``class.flag_values``. Lazily, block by block with a halo of half a window.
+        ``class`` (y, x) or (time, y, x), integer codes, as of `crops`; no data is its ``_FillValue``, or 0 if that is
+        none of its ``flag_values``. For "bayes" also ``probability`` with one dimension more, its classes in the
+        order of ``class_code`` along it, or of ``class.flag_values``. Lazily, block by block with a halo of half a window.
     method : {"majority", "bayes"}
     size : int, pixels, optional
         Side of the window, odd; 3 for "majority", 9 for "bayes" by default.
@@ -62,9 +64,9 @@ def smooth(
     -------
     xarray.Dataset
         The same with a smooth ``class``, nodata as it was. From "majority", ``confidence`` becomes the
-        probability of the new class where the dataset has ``probability``, else NaN where the class has changed;
-        ``probability`` and ``entropy`` stay what the model said. From "bayes", ``probability`` (float32 [1], sums
-        to 1), ``confidence`` (float32 [1], its greatest) and ``entropy`` (float32, nats) are new.
+        probability of the new class where the dataset has ``probability``, else NaN where the class has changed,
+        as ``margin`` does; the other layers stay what the model said. From "bayes", ``probability`` (float32 [1],
+        sums to 1), ``confidence``, ``margin`` and ``entropy`` (float32 [1], as of `crops`) are new.
 
     Raises
     ------
@@ -93,7 +95,7 @@ def smooth(
     if method == "bayes":
         return _by_probability(ds, side, variance, share)
     smoothed = smooth_map(ds["class"], size=side)
-    return ds.assign({"class": smoothed.variable, **_confidence(ds, smoothed)})
+    return ds.assign({"class": smoothed.variable, **_of_new_class(ds, smoothed)})
 
 
 def smooth_map(
@@ -109,8 +111,8 @@ def smooth_map(
     Parameters
     ----------
     da : xarray.DataArray
-        For "majority" classes (y, x) or (time, y, x), integer codes, of which ``_FillValue`` neither votes nor is
-        replaced; for "bayes" probabilities with a dimension of classes more, float [1].
+        For "majority" classes (y, x) or (time, y, x), integer codes, of which no data (as in `smooth`) neither
+        votes nor is replaced; for "bayes" probabilities with a dimension of classes more, float [1].
     method, size, variance, share
         As `smooth`; ``variance`` by name only of a Dataset.
 
@@ -188,36 +190,37 @@ def _smooth_probability(probability: xr.DataArray, side: int, variance: float | 
 def _by_probability(ds: xr.Dataset, side: int, variance: Variance, share: float) -> xr.Dataset:
     """Smooth the probabilities, and take class, confidence and entropy from them."""
     if "probability" not in ds.variables:
-        raise BandError("method 'bayes' needs the probability of all classes; map with it (probability=True), or take method='majority'")
+        raise BandError("method 'bayes' needs the probability of all classes; map with it (probabilities=True), or take method='majority'")
     old = ds["class"]
     _check_map(old)
     dim = _class_dim(ds["probability"])
-    codes, names = _codes(old, ds["probability"].sizes[dim])
+    codes, names = _codes(ds, dim)
     chances = _smooth_probability(ds["probability"], side, _by_class(variance, names), share)
     lazily: Any = {"dask": "parallelized"}
-    place, confidence, entropy = xr.apply_ufunc(
-        describe, chances.variable, input_core_dims=[[dim]], output_core_dims=[[], [], []],
-        output_dtypes=[np.intp, np.float32, np.float32], **lazily,
+    place, *layers = xr.apply_ufunc(
+        describe, chances.variable, input_core_dims=[[dim]], output_core_dims=[[]] * 4,
+        output_dtypes=[np.intp, np.float32, np.float32, np.float32], **lazily,
     )  # fmt: skip
-    chosen = xr.apply_ufunc(_coded, place, confidence, old.variable, kwargs={"codes": codes}, output_dtypes=[old.dtype], **lazily)
+    chosen = xr.apply_ufunc(_coded, place, layers[0], old.variable, kwargs={"codes": codes}, output_dtypes=[old.dtype], **lazily)
     attrs = old.attrs | {"smoothing": chances.attrs["smoothing"]}
     return ds.assign({
         # variables, as a DataArray of probabilities may have the old map of classes among its coordinates
         "probability": chances.variable,
         "class": (old.dims, chosen.transpose(*old.dims).data, attrs, old.encoding),
-        "confidence": _layer(ds, "confidence", confidence, {"long_name": "probability of the class", "units": "1"}),
-        "entropy": _layer(ds, "entropy", entropy, {"long_name": "entropy of the probabilities of classes", "units": "nat"}),
+        **{name: _layer(ds, name, values) for name, values in zip(("confidence", "margin", "entropy"), layers, strict=True)},
     })  # fmt: skip
 
 
-def _codes(classes: xr.DataArray, n: int) -> tuple[npt.NDArray[Any], list[str]]:
+def _codes(ds: xr.Dataset, dim: Hashable) -> tuple[npt.NDArray[Any], list[str]]:
     """Give the codes and names of the classes in the order of their probabilities."""
-    nodata = nodata_code(classes)
-    flags = zip(np.atleast_1d(classes.attrs.get("flag_values", [])), str(classes.attrs.get("flag_meanings", "")).split(), strict=False)
-    known = [(code, name) for code, name in flags if code != nodata]
-    if len(known) != n:
-        raise XSentinelError(f"class has {len(known)} flag_values with names, and probability {n} classes; give one flag to each, in order")
-    return np.array([code for code, _ in known], classes.dtype), [name for _, name in known]
+    attrs, n = ds["class"].attrs, ds["probability"].sizes[dim]
+    nodata = nodata_code(ds["class"])
+    flags = zip(np.atleast_1d(attrs.get("flag_values", [])), str(attrs.get("flag_meanings", "")).split(), strict=False)
+    names = {int(code): name for code, name in flags if code != nodata}
+    codes = [int(c) for c in ds["class_code"].values] if "class_code" in ds.coords and ds["class_code"].dims == (dim,) else list(names)
+    if len(codes) != n or not set(codes) <= set(names):
+        raise XSentinelError(f"class has {len(names)} flag_values with names, and probability {n} classes; give one flag to each, in order")
+    return np.array(codes, ds["class"].dtype), [names[code] for code in codes]
 
 
 def _by_class(variance: Variance, names: Sequence[str]) -> float | Sequence[float]:
@@ -234,28 +237,29 @@ def _coded(place: npt.NDArray[Any], confidence: npt.NDArray[Any], old: npt.NDArr
     return np.where(np.isnan(confidence), old, codes[place])
 
 
-def _layer(ds: xr.Dataset, name: str, values: xr.Variable, attrs: dict[str, str]) -> xr.Variable:
-    """Put on the attributes of the layer of that name, if there is one."""
+def _layer(ds: xr.Dataset, name: str, values: xr.Variable) -> xr.Variable:
+    """Put on the attributes of the layer of that name, if there is one, else its usual ones."""
     dims, mapping = ds["class"].dims, grid_mapping_name(ds)
-    said = (ds[name].attrs, ds[name].encoding) if name in ds else (attrs | ({"grid_mapping": mapping} if mapping else {}), {})
+    usual = {"long_name": CLASS_LAYERS[name], "units": "1"} | ({"grid_mapping": mapping} if mapping else {})
+    said = (ds[name].attrs, ds[name].encoding) if name in ds else (usual, {})
     return xr.Variable(dims, values.transpose(*dims).data, *said)
 
 
-def _confidence(ds: xr.Dataset, smoothed: xr.DataArray) -> dict[str, xr.Variable]:
-    """Give the confidence of the classes that a majority chose, if there is a confidence."""
-    if "confidence" not in ds:
-        return {}
-    old, new = ds["confidence"].variable, smoothed.variable
-    how: Any = {"dask": "parallelized", "output_dtypes": [old.dtype]}
-    if "probability" in ds:
+def _of_new_class(ds: xr.Dataset, smoothed: xr.DataArray) -> dict[str, xr.Variable]:
+    """Give confidence and margin, as far as they are there, for the classes that a majority chose."""
+    new, layers = smoothed.variable, {}
+    for name in ("confidence", "margin"):
+        if name in ds:
+            old = ds[name].variable
+            how: Any = {"dask": "parallelized", "output_dtypes": [old.dtype]}
+            layers[name] = xr.apply_ufunc(_unchanged, old, ds["class"].variable, new, **how)
+    if "confidence" in ds and "probability" in ds:
         dim = _class_dim(ds["probability"])
-        codes, _ = _codes(ds["class"], ds["probability"].sizes[dim])
         chances = ds["probability"].variable
         chances = chances.chunk({dim: -1}) if chances.chunks is not None else chances
-        values = xr.apply_ufunc(_chance_of, chances, new, kwargs={"codes": codes}, input_core_dims=[[dim], []], **how)
-    else:
-        values = xr.apply_ufunc(_unchanged, old, ds["class"].variable, new, **how)
-    return {"confidence": xr.Variable(old.dims, values.transpose(*old.dims).data, old.attrs, old.encoding)}
+        how = {"dask": "parallelized", "output_dtypes": [ds["confidence"].dtype], "kwargs": {"codes": _codes(ds, dim)[0]}}
+        layers["confidence"] = xr.apply_ufunc(_chance_of, chances, new, input_core_dims=[[dim], []], **how)
+    return {name: _layer(ds, name, values) for name, values in layers.items()}
 
 
 def _unchanged(confidence: npt.NDArray[Any], old: npt.NDArray[Any], new: npt.NDArray[Any]) -> npt.NDArray[Any]:
