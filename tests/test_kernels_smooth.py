@@ -128,7 +128,7 @@ def test_bayes_equals_its_formulas(shape: tuple[int, ...], seed: int, gaps: bool
     variance = rng.uniform(0, 30, shape[0]).tolist()
     found = smooth_bayes(p, size, variance, share=share)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, bayes(p, size, variance, share), atol=2e-5)
+    np.testing.assert_allclose(found, bayes(p, size, variance, share), atol=3e-6)
     there = ~np.isnan(p).any(0)
     np.testing.assert_allclose(found.sum(0)[there], 1, atol=1e-6)
     assert np.isnan(found[:, ~there]).all()
@@ -138,6 +138,12 @@ def test_bayes_equals_its_formulas(shape: tuple[int, ...], seed: int, gaps: bool
 def test_constant_probabilities_stay(chance: float, size: int, variance: float) -> None:
     p = np.stack([np.full((10, 80), chance, np.float32), np.full((10, 80), 1 - chance, np.float32)])
     np.testing.assert_allclose(smooth_bayes(p, size, variance), p, atol=2 * LEAST)
+
+
+def test_rounded_probabilities_are_no_gaps() -> None:
+    p = np.zeros((2, 3, 3), np.float32)
+    p[0] = np.nextafter(np.float32(1), np.float32(2))
+    np.testing.assert_allclose(smooth_bayes(p, 3, 20.0), [np.ones((3, 3)), np.zeros((3, 3))], atol=2 * LEAST)
 
 
 def test_an_odd_pixel_follows_and_a_border_stays() -> None:

@@ -235,8 +235,11 @@ def smooth_bayes(probability: Array, size: int, variance: npt.ArrayLike, *, shar
 
 def _logits(probability: Array) -> Float32:
     """Give the logits, NaN in all classes where one is NaN."""
-    bounded = np.clip(probability.astype(np.float32), np.float32(LEAST), np.float32(1 - LEAST))
-    logits = np.log(bounded / (1 - bounded))
+    chances = np.clip(probability.astype(np.float32, copy=False), 0, 1)  # a mean of probabilities may round to more than 1
+    # bounds of the logits themselves, as 1 - LEAST is a float32 only nearly
+    bound = np.float32(math.log((1 - LEAST) / LEAST))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logits = np.clip(np.log(chances / (1 - chances)), -bound, bound)
     missing = np.isnan(logits).any(-3, keepdims=True)
     if missing.any():
         logits = np.where(missing, np.float32(np.nan), logits)
