@@ -10,7 +10,7 @@
 """
 
 from xsentinel import accessor as _accessor  # noqa: F401  (registers .s2)
-from xsentinel import batch, simulate, training
+from xsentinel import accuracy, batch, simulate, training
 from xsentinel.batch import plan, run
 from xsentinel.blocks.model import Model, load_model
 from xsentinel.errors import (
@@ -46,6 +46,7 @@ __all__ = [
     "WriteError",
     "XSentinelError",
     "__version__",
+    "accuracy",
     "batch",
     "load_model",
     "open",

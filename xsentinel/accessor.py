@@ -25,9 +25,12 @@ from xsentinel.products import gapfill as gapfill_
 from xsentinel.products import indices as indices_
 from xsentinel.products import lai as lai_
 from xsentinel.products import normalise as normalise_
+from xsentinel.products import smooth as smooth_
 from xsentinel.products.clouds import Classes, Dilation, Mask, Shape
 from xsentinel.products.lai import Inference
 from xsentinel.products.normalise import Method as StatisticsMethod
+from xsentinel.products.smooth import Method as SmoothMethod
+from xsentinel.products.smooth import Variance
 from xsentinel.sl2p import DomainRule
 from xsentinel.statistics import Statistics
 
@@ -235,6 +238,17 @@ class S2Dataset:
     ) -> xr.Dataset:
         return biophysical_.biophysical(self._ds, *variables, resolution=resolution, domain=domain, angles=angles, platform=platform)
 
+    @borrow(smooth_.smooth)
+    def smooth(
+        self,
+        method: SmoothMethod = "majority",
+        *,
+        size: int | None = None,
+        variance: Variance = 20.0,
+        share: float = 0.5,
+    ) -> xr.Dataset:
+        return smooth_.smooth(self._ds, method, size=size, variance=variance, share=share)
+
     @borrow(write_.to_zarr)
     def to_zarr(
         self,
@@ -287,6 +301,17 @@ class S2DataArray:
     def plot(self) -> DataArrayPlot:
         """Pictures: ``lai.s2.plot.map()``."""
         return DataArrayPlot(self._da)
+
+    @borrow(smooth_.smooth_map)
+    def smooth(
+        self,
+        method: SmoothMethod = "majority",
+        *,
+        size: int | None = None,
+        variance: Variance = 20.0,
+        share: float = 0.5,
+    ) -> xr.DataArray:
+        return smooth_.smooth_map(self._da, method, size=size, variance=variance, share=share)
 
     @borrow(cog_.to_cog)
     def to_cog(

@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from xsentinel.bands import BANDS, MAX_REFLECTANCE, band_name
+from xsentinel.classes import NO_LABEL
 from xsentinel.errors import BandError, GridError, TimeError, UnitsError
 
 DIMS = ("time", "y", "x")
@@ -170,6 +171,30 @@ def encoding_of(band: xr.DataArray) -> Encoding:
             f"reflectance is between 0 and 1: the scale_factor of Sentinel-2 Level-2A is 0.0001"
         )
     return encoding
+
+
+def nodata_code(layer: xr.DataArray) -> float | None:
+    """Give the stored value that means no data; None if nothing says so.
+
+    The ``_FillValue`` or ``missing_value`` in attributes or encoding; without, of a map of classes 0, unless its
+    ``flag_values`` name 0 as a class. Where there are no flags, 0 is a value like others.
+
+    Examples
+    --------
+    >>> nodata_code(xr.DataArray([0, 7], attrs={"flag_values": [7], "flag_meanings": "maize"}))
+    0.0
+    >>> nodata_code(xr.DataArray([0, 7])) is None
+    True
+    """
+    for key in ("_FillValue", "missing_value"):
+        found = layer.attrs.get(key, layer.encoding.get(key))
+        if found is not None and not np.isnan(float(found)):
+            return float(found)
+    flags = layer.attrs.get("flag_values")
+    if flags is None or "flag_meanings" not in layer.attrs:
+        return None
+    named = flags.replace(",", " ").split() if isinstance(flags, str) else np.atleast_1d(flags)
+    return None if NO_LABEL in [int(v) for v in named] else float(NO_LABEL)
 
 
 def check_reflectance(values: np.ndarray[Any, Any], name: str) -> None:

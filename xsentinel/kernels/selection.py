@@ -104,3 +104,34 @@ def median_network(n_rows: int) -> npt.NDArray[np.int64]:
             kept.append((i, j, use))
             needed |= {i, j}
     return np.array(kept[::-1], dtype=np.int64).reshape(-1, 3)
+
+
+@lru_cache(maxsize=64)
+def highest_network(n_rows: int, n_highest: int) -> npt.NDArray[np.int64]:
+    """Return the comparators that bring the highest of n rows to the last rows, in no order among them.
+
+    Comparators between two rows that both end among the highest, or both below, are dropped from the end on.
+
+    Parameters
+    ----------
+    n_rows, n_highest : int
+        Number of rows, and of those that are wanted.
+
+    Returns
+    -------
+    numpy.ndarray (comparator, 3), int64
+        Row of the smaller, row of the larger, and which of the two is used later: 1 smaller, 2 larger, 3 both.
+
+    Examples
+    --------
+    >>> highest_network(3, 2)
+    array([[0, 2, 3], [0, 1, 2]])
+    """
+    role = {row: "high" if row >= n_rows - n_highest else "low" for row in range(n_rows)}
+    kept: list[tuple[int, int, int]] = []
+    for i, j in reversed(sorting_network(n_rows)):
+        if role[i] == role[j] != "exact":
+            continue
+        kept.append((i, j, (role[i] != "low") + 2 * (role[j] != "low")))
+        role[i] = role[j] = "exact"
+    return np.array(kept[::-1], dtype=np.int64).reshape(-1, 3)

@@ -1,0 +1,9 @@
+"""How right a map of classes is: confusion matrices, their scores, and areas estimated from samples."""
+
+from xsentinel.accuracy.assess import assess, compare
+from xsentinel.accuracy.hectares import areas
+from xsentinel.accuracy.mcnemar import McNemar
+from xsentinel.accuracy.record import Assessment
+from xsentinel.accuracy.strata import AreaEstimates
+
+__all__ = ["AreaEstimates", "Assessment", "McNemar", "areas", "assess", "compare"]

@@ -1,0 +1,46 @@
+"""The shell's verb on maps of classes: assess."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+import xsentinel as xs
+from xsentinel.cli.options import errors_to_usage, report
+from xsentinel.io.classes import open_classes
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@click.argument("map", type=click.Path(path_type=Path))
+@click.argument("reference", type=click.Path(path_type=Path))
+@click.option("--ignore", multiple=True, help="Class to leave out, by code or name, such as 0 where it means no label; may be repeated.")
+@click.option("--areas", is_flag=True, help="Estimate the area of each class (Olofsson et al. 2014): REFERENCE must be a random sample.")
+@click.option("--confidence", type=float, default=0.95, show_default=True, help="Of the intervals of areas.")
+@click.option("--variable", help="Variable of both files that holds the classes; class or label, or the only one, if not given.")
+@click.option("--csv", type=FILE, help="Write the scores of classes there too.")
+@click.option("--markdown", type=FILE, help="Write the table there too.")
+@click.option("--plot", type=FILE, help="Draw the confusion matrix to this picture (.png, .pdf, .svg).")
+@errors_to_usage
+def assess(map: Path, reference: Path, ignore: tuple[str, ...], areas: bool, **options: Any) -> None:  # noqa: A002
+    """Assess MAP, a map of classes, against REFERENCE on the same pixels.
+
+    Both are GeoTIFFs of one band, NetCDF or Zarr. Prints producer's and user's accuracy and F1 of each class,
+    overall accuracy, kappa, macro- and weighted F1. Pixels of no data in either are left out.
+    """
+    mapped, truth = (open_classes(path, options["variable"]) for path in (map, reference))
+    silent = [int(code) if code.lstrip("-").isdigit() else code for code in ignore]
+    given = {"ignore": silent, "confidence": options["confidence"], "areas": mapped if areas else None}
+    result = xs.accuracy.assess(mapped, truth, **given)
+    click.echo(str(result))
+    written = [options[key] for key in ("csv", "markdown", "plot") if options[key]]
+    if options["csv"]:
+        result.to_csv(options["csv"])
+    if options["markdown"]:
+        result.to_markdown(options["markdown"])
+    if options["plot"]:
+        result.save_plot(options["plot"])
+    report([str(path) for path in written])
