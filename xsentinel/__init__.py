@@ -10,7 +10,7 @@
 """
 
 from xsentinel import accessor as _accessor  # noqa: F401  (registers .s2)
-from xsentinel import accuracy, batch, simulate, training
+from xsentinel import accuracy, batch, samples, simulate, training
 from xsentinel.batch import plan, run
 from xsentinel.blocks.model import Model, load_model
 from xsentinel.errors import (
@@ -53,6 +53,7 @@ __all__ = [
     "plan",
     "run",
     "sample",
+    "samples",
     "simulate",
     "training",
 ]

@@ -77,8 +77,8 @@ def flag_attrs(classes: tuple[LabelClass, ...], long_name: str = "class") -> dic
     >>> flag_attrs((LabelClass(1, "Winter wheat", "#e69f00"), LabelClass(2, "Maize", "#56b4e9")))["flag_meanings"]
     'Winter_wheat Maize'
     """
-    for kind, values in (("code", [c.code for c in classes]), ("meaning", [c.meaning for c in classes])):
-        repeated = sorted({str(v) for v in values if values.count(v) > 1})
+    for kind, values in (("code", [str(c.code) for c in classes]), ("meaning", [c.meaning for c in classes])):
+        repeated = sorted({v for v in values if values.count(v) > 1})
         if repeated:
             raise XSentinelError(f"the {kind} {', '.join(repeated)} stands for more than one class; give each its own")
     return {

@@ -60,3 +60,12 @@ def hash_many(seed: np.uint64, a: npt.NDArray[np.int64], b: int) -> npt.NDArray[
     for i in range(a.size):
         out[i] = hash_of(seed, a[i], b)
     return out
+
+
+@compiled
+def hash_pixels(seed: np.uint64, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """Hash a seed with rows and columns, (n,) each → (n,), uint64."""
+    out = np.empty(rows.size, np.uint64)
+    for i in range(rows.size):
+        out[i] = hash_of(seed, rows[i], columns[i])
+    return out
