@@ -181,7 +181,7 @@ def concat(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
             if not np.array_equal(first[what].values, part[what].values):
                 raise XSentinelError(
                     f"{first_name} and {name} differ in {what}: {first[what].size} and {part[what].size} of them, "
-                    f"from {first[what].values[0]} and {part[what].values[0]} on; bring them to the same first, such as by cube.s2.composite('MS') of the same months"
+                    f"from {first[what].values[0]} and {part[what].values[0]} on; bring them to the same first, such as by cube.s2.composite('MS')"
                 )
         if classes_of(first["label"].attrs) != classes_of(part["label"].attrs):
             raise XSentinelError(f"{first_name} and {name} have different classes; label both by one legend")

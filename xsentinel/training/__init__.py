@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING, Any
 from xsentinel.errors import XSentinelError
 
 if TYPE_CHECKING:
+    from xsentinel.training.confirmed import reliable
     from xsentinel.training.crops import train_crops
     from xsentinel.training.evaluate import evaluate_lai
     from xsentinel.training.lai import train_lai
     from xsentinel.training.presets import PRESETS, Preset
 
-__all__ = ["PRESETS", "Preset", "evaluate_lai", "train_crops", "train_lai"]
+__all__ = ["PRESETS", "Preset", "evaluate_lai", "reliable", "train_crops", "train_lai"]
 
-_HOMES = {"PRESETS": "presets", "Preset": "presets", "evaluate_lai": "evaluate", "train_crops": "crops", "train_lai": "lai"}
+_HOMES = {
+    "PRESETS": "presets",
+    "Preset": "presets",
+    "evaluate_lai": "evaluate",
+    "reliable": "reliable",
+    "train_crops": "crops",
+    "train_lai": "lai",
+}
 
 
 def __getattr__(name: str) -> Any:
