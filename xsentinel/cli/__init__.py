@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 import xsentinel as xs
-from xsentinel.cli import accuracy, jobs, maps, models
+from xsentinel.cli import accuracy, crops, jobs, maps, models
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,5 +21,8 @@ def main() -> None:
 
 MAPS = (maps.demo, maps.info, maps.convert, maps.mask, maps.composite, maps.fill_gaps, maps.lai)
 
-for command in (*MAPS, jobs.run, models.train, models.evaluate, accuracy.assess):
+models.train.add_command(crops.train_crops)
+models.evaluate.add_command(crops.evaluate_crops)
+
+for command in (*MAPS, crops.crops, jobs.run, models.train, models.evaluate, accuracy.assess):
     main.add_command(command)

@@ -112,7 +112,7 @@ def in_periods(ds: xr.Dataset, card: Card, start: str | None = None) -> xr.Datas
         raise TimeError(f"model {card.name} takes {card.dates} dates of composites; the cube has no dimension time with dates")
     check_times(ds)
     times = pd.DatetimeIndex(ds["time"].values)
-    edges = _edges(times, card, card.periods, start)
+    edges = season(ds, card.periods, card.dates, start)
     inside = (times >= edges[0]) & (times < edges[-1])
     if not inside.all() and start is None:
         raise TimeError(
@@ -131,8 +131,15 @@ def in_periods(ds: xr.Dataset, card: Card, start: str | None = None) -> xr.Datas
     return composite(chosen[wanted], list(edges), method=card.periods.method)  # type: ignore[arg-type]
 
 
-def _edges(times: pd.DatetimeIndex, card: Card, periods: Periods, start: str | None) -> pd.DatetimeIndex:
-    """Give the starts of the periods and the end of the last."""
+def season(ds: xr.Dataset, periods: Periods, n: int, start: str | None = None) -> pd.DatetimeIndex:
+    """Give the starts of n periods and the end of the last: those from a start on, or of the season of the first date.
+
+    Raises
+    ------
+    TimeError
+        If the start is no date, or in another month than the periods begin in.
+    """
+    times = pd.DatetimeIndex(ds["time"].values)
     step = pd.tseries.frequencies.to_offset(periods.freq)
     first = _date(start) if start is not None else step.rollback(times[0].normalize())
     for _ in range(MONTHS):
@@ -140,11 +147,8 @@ def _edges(times: pd.DatetimeIndex, card: Card, periods: Periods, start: str | N
             break
         first -= step
     if first.month != periods.first_month:
-        raise TimeError(
-            f"model {card.name} was trained on seasons that begin in month {periods.first_month}, and start is {first:%Y-%m-%d}; "
-            f"give a start in that month"
-        )
-    return pd.date_range(first, periods=card.dates + 1, freq=step)
+        raise TimeError(f"seasons begin in month {periods.first_month} here, and start is {first:%Y-%m-%d}; give a start in that month")
+    return pd.date_range(first, periods=n + 1, freq=step)
 
 
 def _date(text: str) -> pd.Timestamp:

@@ -181,7 +181,8 @@ def concat(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
             if not np.array_equal(first[what].values, part[what].values):
                 raise XSentinelError(
                     f"{first_name} and {name} differ in {what}: {first[what].size} and {part[what].size} of them, "
-                    f"from {first[what].values[0]} and {part[what].values[0]} on; bring them to the same first, such as by cube.s2.composite('MS')"
+                    f"from {first[what].values[0]} and {part[what].values[0]} on; bring them to the same first, such as by "
+                    f"cube.s2.composite('MS')"
                 )
         if classes_of(first["label"].attrs) != classes_of(part["label"].attrs):
             raise XSentinelError(f"{first_name} and {name} have different classes; label both by one legend")
@@ -301,5 +302,6 @@ def open(path: str | PathLike[str]) -> xr.Dataset:  # noqa: A001  (samples.open 
     for variable in ds.variables.values():
         if "flag_values" in variable.attrs:
             variable.attrs["flag_values"] = np.atleast_1d(variable.attrs["flag_values"]).astype(np.uint8)
-    text = {n: v.astype(str) for n, v in ds.coords.items() if v.dtype.kind in "OT"}
+    # numpy gives none of its own text kinds for another by astype
+    text = {n: (v.dims, np.array(v.values.tolist(), str), v.attrs) for n, v in ds.coords.items() if v.dtype.kind in "OT"}
     return ds.assign_coords(text)

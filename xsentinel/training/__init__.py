@@ -20,7 +20,7 @@ _HOMES = {
     "PRESETS": "presets",
     "Preset": "presets",
     "evaluate_lai": "evaluate",
-    "reliable": "reliable",
+    "reliable": "confirmed",
     "train_crops": "crops",
     "train_lai": "lai",
 }

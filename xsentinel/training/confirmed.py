@@ -99,11 +99,13 @@ def _limits(found: xr.DataArray, sure: xr.DataArray, quantile: float) -> npt.NDA
 def _keyed(found: Array, sure: Array) -> Array:
     """Give class and step of confidence as one number; where there is no class, that of class 0."""
     step = np.clip(np.nan_to_num(sure) * STEPS, 0, STEPS - 1).astype(np.uint32)
-    return found.astype(np.uint32) * np.uint32(STEPS) + step
+    keys: Array = found.astype(np.uint32) * np.uint32(STEPS) + step
+    return keys
 
 
 def _counted(keys: Array, _: int) -> Array:
-    return np.bincount(keys.ravel(), minlength=CODES * STEPS)
+    counts: Array = np.bincount(keys.ravel(), minlength=CODES * STEPS)
+    return counts
 
 
 def _keep(label: Array, found: Array, sure: Array, limits: Array) -> Array:

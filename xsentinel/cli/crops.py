@@ -1,0 +1,122 @@
+"""The shell's verbs on crop types: map, train, evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from xsentinel.cli.options import DILATE, INPUTS, KEEP_CLOUDS, OUTPUT, OVERWRITE, PROGRESS, clear, errors_to_usage, opening, report
+
+JOB_EXAMPLE = """\b
+A job file, from images and a thematic map to a map of one's own:
+  tiles:
+    west: {cube: west.zarr, labels: parcels.gpkg}
+    east: {cube: products/, labels: map.tif}
+  out: crops/
+  legend: legend.csv              # columns source and class; or {Maize: [1200], Cereals: [1100, 1500]}
+  draw: {rule: stratified, a_most: 20000, b_most: 500, a_least: 60000, b_least: 500}
+  open: {resolution: 10}          # what follows may be left out
+  mask_clouds: {dilate: 60}
+  start: 2018-01
+  column: crop                    # of polygons
+  erode: 10                       # metres
+  split: {train: 0.6, validation: 0.2, test: 0.2}
+  block: 1000                     # metres
+  train: {preset: paper, epochs: 60, seed: 0}
+  reliable: 0.25                  # or false: no selection
+"""
+
+
+@click.command()
+@INPUTS
+@OUTPUT
+@opening
+@click.option("--model", required=True, help="The card (.json) or folder of a classifier; or the name of one that comes along.")
+@click.option("--start", help="First day of the first month, such as 2018-01; that of the season of the first date if not given.")
+@click.option("--probabilities", is_flag=True, help="Write the probability of each class too.")
+@click.option("--samples", type=int, default=0, show_default=True, help="Monte Carlo samples of dropout.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the samples.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16", "auto"]), default="fp32", show_default=True)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1.")
+@DILATE
+@KEEP_CLOUDS
+@OVERWRITE
+@PROGRESS
+@errors_to_usage
+def crops(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], **options: Any) -> None:
+    """Map crop types of INPUT by a classifier of each pixel's series.
+
+    Clouds are masked by SCL first; single dates become the monthly composites that the model takes, without being
+    stored. OUTPUT holds the class with names and colours, its confidence, margin and entropy.
+    """
+    from xsentinel.io.write import write
+
+    cube = clear(inputs, how, options)
+    chosen = {key: options[key] for key in ("start", "probabilities", "samples", "seed", "precision", "device")}
+    report(write(cube.s2.crops(options["model"], **chosen), output, overwrite=options["overwrite"], progress=options["progress"]))
+
+
+@click.command("crops", epilog=JOB_EXAMPLE)
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), required=False)
+@click.option(
+    "--preset", help="Of samples: ltae if not given; paper, lstm, starrnn, msresnet, inceptiontime, tempcnn, forest, boosting, rocket."
+)
+@click.option("--name", help="Of samples: of the model and its files; crops if not given.")
+@click.option("--epochs", type=int, help="Of samples: as many as the preset says if not given.")
+@click.option("--ensemble", type=int, help="Of samples: networks whose probabilities are averaged; 1 if not given.")
+@click.option("--seed", type=int, help="Of samples: 0 if not given.")
+@click.option("--resume", is_flag=True, help="Go on with what an earlier run left.")
+@PROGRESS
+@errors_to_usage
+def train_crops(source: Path, folder: Path | None, resume: bool, progress: bool, **options: Any) -> None:
+    """Train a classifier of crop types, by a job file or on samples.
+
+    SOURCE is a job file (.yaml), which is done whole: samples of a thematic map, a first network, the labels that its
+    map confirms, the final network, maps and scores. Or samples as xsentinel.samples saves them (.zarr, .nc), on which
+    one network is trained and written to FOLDER.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    if source.suffix.lower() in (".yaml", ".yml"):
+        if folder is not None or given:
+            raise click.UsageError(f"a job file says all by itself; leave out {', '.join([*(['FOLDER'] if folder else []), *given])}")
+        from xsentinel.mapping import map_crops, read_job
+
+        click.echo(str(map_crops(read_job(source), resume=resume, progress=progress)))
+        return
+    if folder is None:
+        raise click.UsageError("give the FOLDER that the model is written to")
+    from xsentinel import samples
+    from xsentinel.training import train_crops as run
+
+    click.echo(repr(run(samples.open(source), folder, resume=resume, progress=progress, **given)))
+
+
+@click.command("crops")
+@click.argument("model")
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@click.option("--split", help="Side of the samples that counts: test if they are split and this is not given, else all.")
+@click.option("--csv", type=click.Path(path_type=Path, dir_okay=False), help="Write the scores of classes there too.")
+@click.option("--markdown", type=click.Path(path_type=Path, dir_okay=False), help="Write the table there too.")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the confusion matrix to this picture.")
+@errors_to_usage
+def evaluate_crops(model: str, source: Path, split: str | None, **files: Path | None) -> None:
+    """Score MODEL on labelled samples, SOURCE, as xsentinel.samples saves them.
+
+    Prints producer's and user's accuracy and F1 of each class, overall accuracy, kappa and macro-F1.
+    """
+    from xsentinel import samples
+    from xsentinel.blocks.model import load_model
+    from xsentinel.mapping.crops import assess_samples, on_side
+
+    found = assess_samples(load_model(model), on_side(samples.open(source), split))
+    click.echo(str(found))
+    if files["csv"]:
+        found.to_csv(files["csv"])
+    if files["markdown"]:
+        found.to_markdown(files["markdown"])
+    if files["plot"]:
+        found.save_plot(files["plot"])
+    report([str(path) for path in files.values() if path])

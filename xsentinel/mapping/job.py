@@ -1,0 +1,163 @@
+"""Crop-mapping jobs as files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from xsentinel.errors import ReadError
+from xsentinel.samples import Equal, Legend, Proportional, Stratified, legend
+from xsentinel.samples.rules import Rule
+
+RULES: dict[str, type[Any]] = {"stratified": Stratified, "proportional": Proportional, "equal": Equal}
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A piece of land: its images, and a thematic map of it."""
+
+    name: str
+    cube: str
+    """What xsentinel.open reads."""
+    labels: str
+    """Polygons (anything that GDAL reads), or a raster of source values (GeoTIFF, NetCDF, Zarr)."""
+
+
+@dataclass(frozen=True)
+class CropJob:
+    """What a crop-mapping job is asked for."""
+
+    tiles: tuple[Tile, ...]
+    out: Path
+    """Folder of all that it makes."""
+    legend: Legend
+    rule: Rule
+    """How many samples of each class."""
+    how: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """How cubes are opened."""
+    mask: Mapping[str, Any] | None = field(default_factory=dict, hash=False)
+    """Options of mask_clouds; None: clouds are masked already."""
+    start: str | None = None
+    """First day of the first month; that of the first date if not given."""
+    column: str | None = None
+    """Of polygons: source values."""
+    erode: float = 0.0
+    """Metres along borders without label."""
+    split: Mapping[str, float] = field(default_factory=lambda: {"train": 0.6, "validation": 0.2, "test": 0.2}, hash=False)
+    """Shares of samples, by whole blocks."""
+    block: float = 1000.0
+    """Metres along a block."""
+    train: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Options of train_crops: preset, epochs, ensemble, seed …"""
+    reliable: float | None = 0.25
+    """Quantile of the confidence above which a label is confirmed; None: one training, nothing selected."""
+    maps: bool = True
+    """Whether the tiles are mapped at the end."""
+
+    @property
+    def seed(self) -> int:
+        """Of draws, splits and training."""
+        return int(self.train.get("seed", 0))
+
+
+def read_job(path: str | PathLike[str]) -> CropJob:
+    """Read a job file.
+
+    ::
+
+        tiles:                          # where images and labels are
+          west: {cube: west.zarr, labels: parcels.gpkg}
+          east: {cube: products/, labels: map.tif}
+        out: crops/
+        legend: legend.csv              # or {Maize: [1200], Cereals: [1100, 1500]}
+        draw: {rule: stratified, a_most: 20000, b_most: 500, a_least: 60000, b_least: 500}
+        # draw: {rule: equal, n: 1000}, or {rule: proportional, n: 20000}
+        open: {resolution: 10}          # what follows may be left out
+        mask_clouds: {dilate: 60}       # or false
+        start: 2018-01
+        column: crop                    # of polygons
+        erode: 10                       # metres
+        split: {train: 0.6, validation: 0.2, test: 0.2}
+        block: 1000                     # metres
+        train: {preset: paper, epochs: 60, seed: 0}
+        reliable: 0.25                  # or false
+        maps: true
+
+    Relative paths are those of the folder that the file lies in.
+
+    Raises
+    ------
+    ReadError
+        If it is no such file.
+    XSentinelError
+        If legend or rule cannot be understood.
+    """
+    file = Path(path)
+    found = _load(file)
+    here = file.parent
+    how, mask, reliable = found.get("open") or {}, found.get("mask_clouds", {}), found.get("reliable", 0.25)
+    told = {key: found[key] for key in ("column", "erode", "split", "block", "train", "maps") if key in found}
+    table = found["legend"]
+    return CropJob(
+        tiles=_tiles(file, found["tiles"]),
+        out=here / str(found["out"]),
+        legend=legend(table if isinstance(table, Mapping) else here / str(table), other=found.get("other")),
+        rule=_rule(file, found["draw"]),
+        how=how,
+        mask=None if mask is False else (mask if isinstance(mask, Mapping) else {}),
+        start=None if found.get("start") is None else str(found["start"]),
+        reliable=None if reliable is False else float(reliable),
+        **told,
+    )
+
+
+KEYS = ("tiles", "out", "legend", "draw")
+"""What every job has."""
+MORE = ("open", "mask_clouds", "start", "column", "erode", "split", "block", "train", "reliable", "maps", "other")
+
+
+def _load(file: Path) -> Mapping[str, Any]:
+    import yaml
+
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
+        raise ReadError(f"{file} cannot be read as YAML: {err}; see xsentinel train crops --help for what a job file holds") from err
+    if not isinstance(found, Mapping):
+        raise ReadError(f"{file} holds {found!r:.60}; a job file has {', '.join(KEYS)}")
+    missing, odd = [key for key in KEYS if key not in found], sorted(set(map(str, found)) - {*KEYS, *MORE})
+    if missing or odd:
+        raise ReadError(f"{file} lacks {', '.join(missing) or 'nothing'} and has {', '.join(odd) or 'nothing'} that is not known; it may "
+                        f"have {', '.join((*KEYS, *MORE))}")  # fmt: skip
+    return found
+
+
+def _tiles(file: Path, told: Any) -> tuple[Tile, ...]:
+    if not isinstance(told, Mapping) or not told:
+        raise ReadError(f"{file}: tiles are {told!r:.60}; give each a name, and its cube and labels")
+    tiles = []
+    for name, one in told.items():
+        if not isinstance(one, Mapping) or set(one) != {"cube", "labels"}:
+            raise ReadError(f"{file}: tile {name} is {one!r:.60}; give its cube and its labels")
+        tiles.append(Tile(str(name), _placed(file, one["cube"]), _placed(file, one["labels"])))
+    return tuple(tiles)
+
+
+def _placed(file: Path, told: Any) -> str:
+    text = str(told)
+    return text if "://" in text else str(file.parent / Path(text).expanduser())
+
+
+def _rule(file: Path, told: Any) -> Rule:
+    name = told.get("rule") if isinstance(told, Mapping) else None
+    if name not in RULES:
+        raise ReadError(f"{file}: draw is {told!r:.80}; its rule is one of {', '.join(RULES)}")
+    kind, options = RULES[name], {k: v for k, v in told.items() if k != "rule"}
+    try:
+        rule: Rule = kind(**options)
+    except TypeError as err:
+        raise ReadError(f"{file}: the rule {name} takes {', '.join(f.name for f in fields(kind))}; found {', '.join(options)}") from err
+    return rule
