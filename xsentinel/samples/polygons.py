@@ -260,9 +260,11 @@ def burn(shapes: Shapes, rows: slice, columns: slice) -> npt.NDArray[np.uint32]:
     out = np.zeros((2, *shape), np.uint32)
     if not len(shapes):
         return out
-    corner = Affine.translation(columns.start, rows.start)
+    # GDAL takes the identity for no place at all and warns, so the first block starts a row before
+    ahead = 0 if rows.start or columns.start else 1
+    corner, tall = Affine.translation(columns.start, rows.start - ahead), (shape[0] + ahead, shape[1])
     numbered = list(zip(shapes.geometries, range(1, len(shapes) + 1), strict=True))
-    ends = [rasterize(order, shape, transform=corner, dtype=np.uint32) for order in (numbered, numbered[::-1])]
+    ends = [rasterize(order, tall, transform=corner, dtype=np.uint32)[ahead:] for order in (numbered, numbered[::-1])]
     code, parcel = (np.concatenate([[0], v]).astype(np.uint32) for v in (shapes.codes, shapes.parcels))
     sure = code[ends[0]] == code[ends[1]]
     out[0], out[1] = code[ends[0]] * sure, parcel[ends[0]] * sure

@@ -108,7 +108,7 @@ def from_table(
     values[who, when] = _decoded(rows[list(bands.values())].to_numpy(np.float64), scale, nodata)
     own = {n: ("sample", _constant(rows[c].to_numpy(), who, ids, c)) for n, c in extra.items()}
     first = _constant(codes[codes > 0], who, ids, label)
-    table = xr.Dataset({"label": ("sample", first, legend.attrs)}, {"id": ("sample", np.asarray(ids))} | own)
+    table = xr.Dataset({"label": ("sample", first, legend.attrs)}, {"id": ("sample", _plain(np.asarray(ids)))} | own)
     return assemble(values, table, {"time": pd.DatetimeIndex(times).as_unit("ns"), "band": names})
 
 
@@ -142,7 +142,11 @@ def _constant(values: Array, who: Array, ids: Any, column: str) -> Array:
     changed = np.flatnonzero(pd.Series(values != one[who]).to_numpy())
     if changed.size:
         raise XSentinelError(f"column {column!r} changes within sample {ids[who[changed[0]]]}; it must be the same at all its dates")
-    return np.asarray(one.astype(str) if one.dtype == object else one)
+    return _plain(one)
+
+
+def _plain(values: Array) -> Array:
+    return values.astype(str) if values.dtype == object else values
 
 
 def concat(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -181,8 +185,8 @@ def concat(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
             if not np.array_equal(first[what].values, part[what].values):
                 raise XSentinelError(
                     f"{first_name} and {name} differ in {what}: {first[what].size} and {part[what].size} of them, "
-                    f"from {first[what].values[0]} and {part[what].values[0]} on; bring them to the same first, such as by "
-                    f"cube.s2.composite('MS')"
+                    f"from {first[what].values[0]} and {part[what].values[0]} on; "
+                    f"bring them to the same first, such as by cube.s2.composite('MS') of the same months"
                 )
         if classes_of(first["label"].attrs) != classes_of(part["label"].attrs):
             raise XSentinelError(f"{first_name} and {name} have different classes; label both by one legend")
