@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xsentinel.kernels.channels import fill_channels
+from xsentinel.kernels.channels import fill_channels, fill_dates
 
 GEOMETRY = 7.5
 """What stands in the planes of geometry."""
@@ -130,3 +130,34 @@ def test_a_gap_in_geometry_is_a_gap():
     assert valid.tolist() == [[True, True, False], [True, True, True]]
     assert out[0].tolist() == [[1, 0, 6], [1, 1, 7], [0, 0, 0]]
     assert out[1].tolist() == [[1, 3, 9], [1, 4, 10], [1, 5, 11]]
+
+
+def dates_twin(stored, gain, shift, nodata, least):
+    """Decode and normalise each date, 0 and unseen where a band is missing; all 0 where too few dates are seen."""
+    values = stored.astype(np.float64)
+    lost = ~np.isfinite(values) | (values == nodata.astype(np.float64)[:, None, None])
+    seen = ~lost.any(1)
+    scaled = np.where(lost.any(1, keepdims=True), 0, values * gain[:, None, None] + shift[:, None, None])
+    out = np.moveaxis(np.concatenate([scaled, seen[:, None]], 1), (2, 3), (0, 1))
+    valid = seen.sum(0) >= least
+    return np.where(valid[..., None, None], out, 0), valid
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+@given(
+    n_dates=st.integers(1, 4),
+    n_bands=st.integers(1, 3),
+    height=st.integers(1, 5),
+    width=st.integers(1, 20),
+    least=st.integers(1, 4),
+    gaps=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    seed=st.integers(0, 999),
+)
+def test_series_are_as_the_twin_fills_them(dtype, n_dates, n_bands, height, width, least, gaps, seed):
+    stored = stored_bands(dtype, (n_dates, n_bands, height, width), seed, gaps)
+    gain, shift, nodata = scaling(dtype, n_bands, seed)
+    out, valid = np.full((height, width, n_dates, n_bands + 1), np.nan, np.float32), np.zeros((height, width), np.bool_)
+    fill_dates(stored, gain, shift, nodata, least, out, valid)
+    expected, expected_valid = dates_twin(stored, gain, shift, nodata, least)
+    np.testing.assert_array_equal(valid, expected_valid)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)

@@ -201,7 +201,7 @@ def assess_samples(model: Model, drawn: xr.Dataset) -> accuracy.Assessment:
         )
     values = drawn["reflectance"].sel(band=list(card.bands)).values.astype(np.float32)
     told = np.array([c.code for c in card.classes], np.uint8)[probabilities(read_network(model), card.channels, values).argmax(1)]
-    return accuracy.assess(told, drawn["label"].values, classes=card.classes, ignore=0)
+    return accuracy.assess(told, drawn["label"].values, classes={c.code: c.name for c in card.classes}, ignore=0)
 
 
 def on_side(drawn: xr.Dataset, side: str | None = None) -> xr.Dataset:

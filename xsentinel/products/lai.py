@@ -164,7 +164,7 @@ def _find(model: str | PathLike[str] | Model) -> Model:
     found = load_model(MODELS.get(str(model), model))
     if "lai" not in [output.name for output in found.card.outputs]:
         raise XSentinelError(
-            f"model {found.card.name} estimates {', '.join(o.name for o in found.card.outputs)}, not lai; the models for lai are "
+            f"model {found.card.name} estimates {', '.join(o.name for o in found.card.outputs) or 'classes'}, not lai; the models for lai are "
             f"'sl2p', {', '.join(map(repr, MODELS))}"
         )
     return found

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
 
 from xsentinel.models.network import Masks, Network, draw
 from xsentinel.training.crop_presets import CropPreset, Variation
@@ -117,6 +118,23 @@ class Classification(LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
 
+class EpochBar(Callback):
+    """One bar over all epochs, with loss and held-out accuracy: a line a batch says nothing more."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the bar."""
+        self.bar = tqdm(total=trainer.max_epochs, initial=trainer.current_epoch, desc="training", unit="epoch")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Move it on."""
+        self.bar.set_postfix({name: f"{float(value):.3f}" for name, value in trainer.callback_metrics.items()})
+        self.bar.update()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close it."""
+        self.bar.close()
+
+
 def descend(task: Classification, folder: Path, *, resume: bool, processes: int, progress: bool, patience: int | None) -> None:
     """Train for all epochs, or until the held-out loss has not fallen for ``patience`` of them; the last weights count.
 
@@ -126,7 +144,7 @@ def descend(task: Classification, folder: Path, *, resume: bool, processes: int,
     last = folder / "last.ckpt"
     best = None if patience is None else "held_out"
     keep = ModelCheckpoint(folder, monitor=best, save_last=True, save_top_k=1 if best else 0, filename="best", enable_version_counter=False)
-    callbacks: list[Callback] = [keep, *([TQDMProgressBar()] if progress else [])]
+    callbacks: list[Callback] = [keep, *([EpochBar()] if progress else [])]
     if patience is not None:
         callbacks.append(EarlyStopping("held_out", patience=patience))
     with warnings.catch_warnings():
@@ -140,7 +158,7 @@ def descend(task: Classification, folder: Path, *, resume: bool, processes: int,
             callbacks=callbacks,
             logger=False,
             default_root_dir=folder,
-            enable_progress_bar=progress,
+            enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,

@@ -16,9 +16,6 @@ from xsentinel.training.crop_presets import CropPreset
 
 Array = npt.NDArray[Any]
 
-THREADS = 2
-"""Of scikit-learn."""
-
 
 def grow_trees(
     x: Tensor, places: Array, preset: CropPreset, n_in: int, dates: int, n_classes: int, seed: int
@@ -38,7 +35,8 @@ def grow_trees(
 
     features = fill(x.reshape(len(x), dates, -1)).flatten(1).numpy()
     kind: Any = RandomForestClassifier if preset.fit == "trees" else GradientBoostingClassifier
-    more: dict[str, Any] = {"n_jobs": THREADS, "class_weight": "balanced" if preset.weighted else None} if preset.fit == "trees" else {}
+    weighting = "balanced" if preset.weighted else None
+    more = {"n_jobs": torch.get_num_threads(), "class_weight": weighting} if preset.fit == "trees" else {}
     grown = kind(random_state=seed, **preset.grower, **more).fit(features, places)
     trees = list(np.ravel(grown.estimators_))
     columns = np.asarray(grown.classes_, np.int64)
