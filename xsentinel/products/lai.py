@@ -163,9 +163,9 @@ def _find(model: str | PathLike[str] | Model) -> Model:
         )
     found = load_model(MODELS.get(str(model), model))
     if "lai" not in [output.name for output in found.card.outputs]:
+        estimated = ", ".join(o.name for o in found.card.outputs) or "classes"
         raise XSentinelError(
-            f"model {found.card.name} estimates {', '.join(o.name for o in found.card.outputs) or 'classes'}, not lai; the models for lai are "
-            f"'sl2p', {', '.join(map(repr, MODELS))}"
+            f"model {found.card.name} estimates {estimated}, not lai; the models for lai are 'sl2p', {', '.join(map(repr, MODELS))}"
         )
     return found
 

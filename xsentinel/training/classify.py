@@ -143,7 +143,7 @@ def descend(task: Classification, folder: Path, *, resume: bool, processes: int,
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # not its hardware report and advice
     last = folder / "last.ckpt"
     best = None if patience is None else "held_out"
-    keep = ModelCheckpoint(folder, monitor=best, save_last=True, save_top_k=1 if best else 0, filename="best", enable_version_counter=False)
+    keep = ModelCheckpoint(folder, monitor=best, save_last=True, save_top_k=1, filename="best", enable_version_counter=False)
     callbacks: list[Callback] = [keep, *([EpochBar()] if progress else [])]
     if patience is not None:
         callbacks.append(EarlyStopping("held_out", patience=patience))
