@@ -80,7 +80,7 @@ def extract(
         layers = [band.expand_dims("time") for band in layers]
     places = _places(cube, table)
     parts = _parts(layers, places, n_blocks, progress)
-    axes = {"time": layers[0]["time"] if "time" in layers[0].coords else np.arange(layers[0].sizes["time"]), "band": names}
+    axes = {"time": layers[0]["time"].variable if "time" in layers[0].coords else np.arange(layers[0].sizes["time"]), "band": names}
     if out is not None:
         shape = table.sizes["sample"], layers[0].sizes["time"], len(names)
         save_in_parts(parts, shape, table, axes, out)
