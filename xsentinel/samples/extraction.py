@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -23,7 +23,7 @@ def extract(
     cube: xr.Dataset,
     table: xr.Dataset,
     *,
-    bands: tuple[str, ...] | list[str] | None = None,
+    bands: Sequence[str] | None = None,
     out: str | PathLike[str] | None = None,
     progress: bool = False,
     n_blocks: int = 8,
