@@ -31,6 +31,7 @@ from xsentinel.products.lai import Inference
 from xsentinel.products.normalise import Method as StatisticsMethod
 from xsentinel.products.smooth import Method as SmoothMethod
 from xsentinel.products.smooth import Variance
+from xsentinel.samples import extraction as extraction_
 from xsentinel.sl2p import DomainRule
 from xsentinel.statistics import Statistics
 
@@ -248,6 +249,18 @@ class S2Dataset:
         share: float = 0.5,
     ) -> xr.Dataset:
         return smooth_.smooth(self._ds, method, size=size, variance=variance, share=share)
+
+    @borrow(extraction_.extract)
+    def extract(
+        self,
+        table: xr.Dataset,
+        *,
+        bands: Sequence[str] | None = None,
+        out: str | PathLike[str] | None = None,
+        progress: bool = False,
+        n_blocks: int = 8,
+    ) -> xr.Dataset:
+        return extraction_.extract(self._ds, table, bands=bands, out=out, progress=progress, n_blocks=n_blocks)
 
     @borrow(write_.to_zarr)
     def to_zarr(

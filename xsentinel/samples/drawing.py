@@ -12,10 +12,10 @@ import xarray as xr
 
 from xsentinel.blocks.reduce import Reduction, reduce_blocks
 from xsentinel.classes import LabelClass, classes_of, flag_attrs
-from xsentinel.cube import pixel_m, pixel_size
+from xsentinel.cube import pixel_size
 from xsentinel.errors import GridError, XSentinelError
 from xsentinel.kernels.hashing import hash_pixels, salted
-from xsentinel.samples.rules import Rule
+from xsentinel.samples.rules import Rule, check_any
 
 Array = npt.NDArray[Any]
 Columns = dict[str, Array]
@@ -129,6 +129,7 @@ def draw(labels: xr.Dataset | xr.DataArray, rule: Rule, *, seed: int = 0, block:
     if not {"y", "x"} <= set(label.coords):
         raise GridError("the labels have no coordinates y and x, so samples have no place; labels.assign_coords(y=..., x=...) gives them")
     found = priors(label)
+    check_any(found.pixels.values)
     wished = rule.wish(found.pixels.values)
     counts = np.minimum(wished, found.pixels.values)
     classes = classes_of(label.attrs)
@@ -257,7 +258,14 @@ def block_numbers(grid: xr.DataArray | xr.Dataset, y: Array, x: Array, block: fl
     GridError
         If the CRS is not in metres, or squares are too small to be numbered.
     """
-    pixel_m(grid if isinstance(grid, xr.Dataset) else grid.to_dataset(name="grid"), "blocks")
+    import rioxarray  # noqa: F401  (registers .rio)
+
+    crs = grid.rio.crs
+    if crs is None or crs.is_geographic or crs.linear_units not in ("metre", "meter", "m"):
+        raise GridError(
+            f"blocks are in metres, and the CRS {'is unknown' if crs is None else f'{crs.to_string():.40} is not'}; "
+            f"draw samples on the grid of a cube in metres, such as one in its UTM zone"
+        )
     if not block > 0:
         raise GridError(f"block is {block} m; give more than 0")
     down, across = np.floor(y / block).astype(np.int64), np.floor(x / block).astype(np.int64)

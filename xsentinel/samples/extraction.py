@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -23,7 +23,7 @@ def extract(
     cube: xr.Dataset,
     table: xr.Dataset,
     *,
-    bands: tuple[str, ...] | list[str] | None = None,
+    bands: Sequence[str] | None = None,
     out: str | PathLike[str] | None = None,
     progress: bool = False,
     n_blocks: int = 8,
@@ -80,7 +80,7 @@ def extract(
         layers = [band.expand_dims("time") for band in layers]
     places = _places(cube, table)
     parts = _parts(layers, places, n_blocks, progress)
-    axes = {"time": layers[0]["time"] if "time" in layers[0].coords else np.arange(layers[0].sizes["time"]), "band": names}
+    axes = {"time": layers[0]["time"].variable if "time" in layers[0].coords else np.arange(layers[0].sizes["time"]), "band": names}
     if out is not None:
         shape = table.sizes["sample"], layers[0].sizes["time"], len(names)
         save_in_parts(parts, shape, table, axes, out)

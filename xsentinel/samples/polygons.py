@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -27,6 +28,9 @@ SHOWN = 5
 FINE = 65536
 """Corners of polygons lie on this fraction of a pixel (0.2 mm of 10 m). So they are exact numbers wherever a block starts,
 and a pixel whose centre is right on a border goes to the same side in each."""
+
+ONE_AT_A_TIME = Lock()
+"""Rasterio silences a warning of its own while it opens its dataset in memory, and not for sure where several threads do."""
 
 TRUE_SCALE = 0.01
 """A CRS whose metres are off by less than this, relative, is used for erosion; else the UTM zone of the polygons."""
@@ -260,11 +264,10 @@ def burn(shapes: Shapes, rows: slice, columns: slice) -> npt.NDArray[np.uint32]:
     out = np.zeros((2, *shape), np.uint32)
     if not len(shapes):
         return out
-    # GDAL takes the identity for no place at all and warns, so the first block starts a row before
-    ahead = 0 if rows.start or columns.start else 1
-    corner, tall = Affine.translation(columns.start, rows.start - ahead), (shape[0] + ahead, shape[1])
+    corner = Affine.translation(columns.start, rows.start)
     numbered = list(zip(shapes.geometries, range(1, len(shapes) + 1), strict=True))
-    ends = [rasterize(order, tall, transform=corner, dtype=np.uint32)[ahead:] for order in (numbered, numbered[::-1])]
+    with ONE_AT_A_TIME:
+        ends = [rasterize(order, shape, transform=corner, dtype=np.uint32) for order in (numbered, numbered[::-1])]
     code, parcel = (np.concatenate([[0], v]).astype(np.uint32) for v in (shapes.codes, shapes.parcels))
     sure = code[ends[0]] == code[ends[1]]
     out[0], out[1] = code[ends[0]] * sure, parcel[ends[0]] * sure

@@ -100,8 +100,19 @@ class Stratified:
 
 def _shares(pixels: Counts) -> npt.NDArray[np.float64]:
     """Give the prior probabilities of classes."""
+    check_any(pixels)
+    return np.asarray(pixels / pixels.sum(), np.float64)
+
+
+def check_any(pixels: Counts) -> None:
+    """Check that there is a pixel with a label.
+
+    Raises
+    ------
+    XSentinelError
+        If there is none.
+    """
     if not pixels.sum():
         raise XSentinelError(
             "no pixel has a label; check the legend, the erosion and that polygons lie on the cube (their counts are in attrs)"
         )
-    return np.asarray(pixels / pixels.sum(), np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -235,10 +236,21 @@ def save(samples: xr.Dataset, path: str | PathLike[str], *, overwrite: bool = Fa
     if path.is_dir() and not (path / "zarr.json").is_file():
         raise WriteError(f"{path} is a folder but no Zarr store, so it is not replaced; give another name, or remove it yourself")
     ready = _storable(samples)
-    if path.suffix == ".nc":
-        ready.to_netcdf(path)
-        return
-    ready.to_zarr(path, mode="w", consolidated=False)
+    partial = path.with_name(f".writing-{path.name}")  # what stands there may be what is being read
+    try:
+        if path.suffix == ".nc":
+            ready.to_netcdf(partial)
+        else:
+            ready.to_zarr(partial, mode="w", consolidated=False)
+    except BaseException:
+        _remove(partial)
+        raise
+    _remove(path)
+    partial.replace(path)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _storable(samples: xr.Dataset) -> xr.Dataset:
