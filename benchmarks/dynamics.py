@@ -85,14 +85,8 @@ def table(save: Path | None, chosen: tuple[str, ...]) -> None:
         if chosen and not name.startswith(chosen):
             continue
         start = perf_counter()
-        model = train_dynamics(
-            {"hapke": truth.isel(time=slice(TRAINED))},
-            folder,
-            preset=preset,
-            name=name.replace(", ", "-").replace(" ", "-").lower(),
-            held_out=0,
-            progress=False,
-        )
+        file = name.replace(", ", "-").replace(" ", "-").lower()
+        model = train_dynamics({"hapke": truth.isel(time=slice(TRAINED))}, folder, preset=preset, name=file, held_out=0, progress=False)
         seconds = perf_counter() - start
         scores = evaluate_dynamics([model], {"hapke": truth}, since=since, horizons=HORIZONS, exact=True)
         cells = [f"{r.RMSE:.3g} ({r.SAE:.2g})" for r in scores.itertuples()]
