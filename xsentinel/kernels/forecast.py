@@ -69,7 +69,7 @@ def forecast_climatology(values: Float32, t_in: Float64, t_out: Float64) -> tupl
     --------
     >>> t = np.array([0.0, 182.0])
     >>> y = np.array([0.1, 0.5], np.float32)[:, None, None]
-    >>> forecast_climatology(y, t, np.array([365.0]))[0].ravel()
+    >>> forecast_climatology(y, t, np.array([365.0]))[0].ravel().round(3)
     array([0.1], dtype=float32)
     """
     mean, square = (season_mean(v, t_in, t_out) for v in (values, values**2))

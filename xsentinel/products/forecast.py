@@ -102,7 +102,7 @@ def forecast(
     >>> cube = xs.sample("romania").s2.mask_clouds()
     >>> future = cube.s2.forecast("harmonic", steps=73, interval=0.95)
     >>> future.sizes["time"], str(future.time.values[0])[:10]
-    (73, '2020-01-04')
+    (73, '2019-11-28')
     """
     method = find_method(model, freq, device)
     if steps < 1:
