@@ -11,16 +11,21 @@ import xarray as xr
 from xsentinel import composite as composite_
 from xsentinel import info as info_
 from xsentinel import plot as plot_
+from xsentinel import plot_series as plot_series_
 from xsentinel.bands import CLOUDY_CLASSES
 from xsentinel.blocks.model import Model
 from xsentinel.blocks.predict import Precision
+from xsentinel.forecasting import Source
 from xsentinel.io import cog as cog_
 from xsentinel.io import write as write_
 from xsentinel.io.pack import Pack
 from xsentinel.io.zarr_layout import Layout
+from xsentinel.products import anomaly as anomaly_
 from xsentinel.products import biophysical as biophysical_
+from xsentinel.products import bridge as bridge_
 from xsentinel.products import clouds as clouds_
 from xsentinel.products import crops as crops_
+from xsentinel.products import forecast as forecast_
 from xsentinel.products import gapfill as gapfill_
 from xsentinel.products import indices as indices_
 from xsentinel.products import lai as lai_
@@ -72,6 +77,28 @@ class DatasetPlot:
     @borrow(plot_.map_variable)
     def map(self, variable: str | None = None, *, time: Any = None, ax: Axes | None = None, **style: Any) -> Axes:
         return plot_.map_variable(self._ds, variable, time=time, ax=ax, **style)
+
+    @borrow(plot_series_.spectra)
+    def spectra(
+        self,
+        *,
+        pixel: tuple[int, int] | None = None,
+        future: xr.Dataset | None = None,
+        bands: Sequence[str] | None = None,
+        ax: Axes | None = None,
+    ) -> Axes:
+        return plot_series_.spectra(self._ds, pixel=pixel, future=future, bands=bands, ax=ax)
+
+    @borrow(plot_series_.phase)
+    def phase(
+        self,
+        band: str,
+        *,
+        pixel: tuple[int, int] | None = None,
+        others: Mapping[str, xr.Dataset] | None = None,
+        ax: Axes | None = None,
+    ) -> Axes:
+        return plot_series_.phase(self._ds, band, pixel=pixel, others=others, ax=ax)
 
 
 class DataArrayPlot:
@@ -193,6 +220,47 @@ class S2Dataset:
             self._ds, method, freq=freq, times=times, max_gap=max_gap, extrapolate=extrapolate, layers=layers,
             memory_limit=memory_limit, explain=explain, **options,
         )  # fmt: skip
+
+    @borrow(forecast_.forecast)
+    def forecast(
+        self,
+        model: Source = "climatology",
+        *,
+        steps: int = 73,
+        freq: str | None = None,
+        by: str | xr.DataArray | None = None,
+        spread: bool = False,
+        interval: float | None = None,
+        device: str = "cpu",
+        memory_limit: int | None = None,
+    ) -> xr.Dataset:
+        return forecast_.forecast(
+            self._ds, model, steps=steps, freq=freq, by=by, spread=spread, interval=interval, device=device, memory_limit=memory_limit
+        )  # fmt: skip
+
+    @borrow(anomaly_.anomaly)
+    def anomaly(
+        self,
+        model: Source = "climatology",
+        *,
+        since: object,
+        freq: str | None = None,
+        device: str = "cpu",
+        memory_limit: int | None = None,
+    ) -> xr.Dataset:
+        return anomaly_.anomaly(self._ds, model, since=since, freq=freq, device=device, memory_limit=memory_limit)
+
+    @borrow(bridge_.bridge_gaps)
+    def bridge_gaps(
+        self,
+        model: Source = "harmonic",
+        *,
+        max_gap: float = 30.0,
+        freq: str | None = None,
+        device: str = "cpu",
+        memory_limit: int | None = None,
+    ) -> xr.Dataset:
+        return bridge_.bridge_gaps(self._ds, model, max_gap=max_gap, freq=freq, device=device, memory_limit=memory_limit)
 
     @borrow(lai_.lai)
     def lai(

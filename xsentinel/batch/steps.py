@@ -67,10 +67,21 @@ VERBS: dict[str, Verb] = {
     "index": Verb(),
     "biophysical": Verb(),
     "lai": Verb(_network_reach, _network_stride),
+    "forecast": Verb(),
+    "anomaly": Verb(),
+    "bridge_gaps": Verb(),
 }
 """Verbs that a job may have, as the accessor calls them: those whose result at a pixel depends on its neighbourhood at most."""
 
-FIRST = {"composite": "freq", "fill_gaps": "method", "index": "names", "biophysical": "variables"}
+FIRST = {
+    "composite": "freq",
+    "fill_gaps": "method",
+    "index": "names",
+    "biophysical": "variables",
+    "forecast": "model",
+    "anomaly": "model",
+    "bridge_gaps": "model",
+}
 """The option that a verb takes without a name; a list is spread."""
 
 

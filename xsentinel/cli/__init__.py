@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 import xsentinel as xs
-from xsentinel.cli import accuracy, crops, jobs, maps, models
+from xsentinel.cli import accuracy, crops, dynamics, jobs, maps, models
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,7 +19,7 @@ def main() -> None:
     """
 
 
-MAPS = (maps.demo, maps.info, maps.convert, maps.mask, maps.composite, maps.fill_gaps, maps.lai)
+MAPS = (maps.demo, maps.info, maps.convert, maps.mask, maps.composite, maps.fill_gaps, maps.lai, dynamics.forecast)
 
 models.train.add_command(crops.train_crops)
 models.evaluate.add_command(crops.evaluate_crops)

@@ -44,8 +44,8 @@ class Channel:
 
     @property
     def is_band(self) -> bool:
-        """Whether it is a band of the cube, or an index of bands."""
-        return self.name in BANDS or self.name in INDICES
+        """Whether it is a band of the cube, or an index of bands; of a model that forecasts, also a band of another sensor's."""
+        return self.name not in GEOMETRY
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,22 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Forecast:
+    """How a network that carries a series on in time is started, and how far off it was."""
+
+    step_days: float
+    """Between two dates of the network."""
+    filling: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """``method`` and options of the kernel that brings a series to regular dates."""
+    base: str = ""
+    """"climatology": what is carried on is how far a series is from its own mean of other years around the same day."""
+    horizons: tuple[int, ...] = ()
+    """Steps ahead at which errors were measured, rising."""
+    errors: tuple[tuple[float, ...], ...] = ()
+    """RMSE [1] of each band at each horizon, on series that the network was not trained on."""
+
+
+@dataclass(frozen=True)
 class Card:
     """A trained model, without its weights.
 
@@ -147,6 +163,8 @@ class Card:
     scores: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """How it does on places not trained on, with the baselines beside it."""
     calibration: Calibration | None = None
+    forecast: Forecast | None = None
+    """Of a network whose outputs are its inputs, a step later."""
     digest: str = ""
     """SHA-256 of the file of weights."""
 
@@ -226,6 +244,10 @@ def _card(cls: type[Card], record: Mapping[str, Any]) -> Card:
     if record.get("calibration"):
         found = record["calibration"]
         read["calibration"] = Calibration(**found | {"quantiles": tuple((float(c), float(q)) for c, q in found["quantiles"])})
+    if record.get("forecast"):
+        found = record["forecast"]
+        known = {"horizons": tuple(found.get("horizons", ())), "errors": tuple(tuple(e) for e in found.get("errors", ()))}
+        read["forecast"] = Forecast(**found | known)
     return cls(**read)
 
 
@@ -234,8 +256,8 @@ def _check(card: Card) -> None:
     wrong = [c.name for c in card.channels if not (isfinite(c.low) and isfinite(c.high) and c.high > c.low)]
     if wrong:
         raise ReadError(f"model {card.name}: the normalisation of {', '.join(wrong)} is not low < high; save the model again")
-    unknown = [c.name for c in card.geometry if c.name not in GEOMETRY]
-    if unknown:
+    unknown = [c.name for c in card.channels if c.name not in BANDS and c.name not in INDICES and c.name not in GEOMETRY]
+    if unknown and card.forecast is None:
         known = ", ".join([*INDICES, *GEOMETRY])
         raise ReadError(f"model {card.name} takes {', '.join(unknown)}, which is neither a band nor one of {known}")
     if card.radius is not None and card.radius < 0:
@@ -247,6 +269,15 @@ def _check(card: Card) -> None:
     codes = [c.code for c in card.classes]
     if len(set(codes)) < len(codes) or (codes and (len(codes) < 2 or min(codes) < 1 or max(codes) > 255)):
         raise ReadError(f"model {card.name}: codes of classes are {codes}; give two or more, all different, from 1 to 255")
+    if card.forecast is not None:
+        _check_forecast(card, card.forecast)
+
+
+def _check_forecast(card: Card, forecast: Forecast) -> None:
+    shapes = len(forecast.errors) == len(forecast.horizons) and all(len(e) == len(card.outputs) for e in forecast.errors)
+    shapes = shapes and len(card.outputs) == len(card.bands) and list(forecast.horizons) == sorted(forecast.horizons)
+    if not shapes or not forecast.step_days > 0 or forecast.base not in ("", "climatology"):
+        raise ReadError(f"model {card.name}: step, horizons or errors of its forecast make no sense; save the model again")
 
 
 def _item(card: Card) -> dict[str, Any]:

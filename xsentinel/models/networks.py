@@ -25,6 +25,9 @@ NETWORKS = {
 }
 """Name in a card, which is the name of the module → class."""
 
+FORECASTERS = {"dynamics": "Dynamics"}
+"""The same of networks whose outputs are their inputs, a step later."""
+
 
 def build_network(card: Card) -> Network:
     """Build the network of a card, with weights not yet trained.
@@ -34,8 +37,9 @@ def build_network(card: Card) -> Network:
     ReadError
         If the network is not in the table or does not take these settings.
     """
-    if card.network not in NETWORKS:
-        raise ReadError(f"model {card.name} is a {card.network!r}, which this version does not know; it knows {', '.join(NETWORKS)}")
+    known = FORECASTERS if card.forecast else NETWORKS
+    if card.network not in known:
+        raise ReadError(f"model {card.name} is a {card.network!r}, which this version does not know; it knows {', '.join(known)}")
     try:
         if any(width < 1 for width in card.settings.get("widths", (1,))):
             raise ValueError("widths must be positive")
@@ -46,7 +50,7 @@ def build_network(card: Card) -> Network:
 
 def _build(card: Card, ensemble: int = 1, **settings: Any) -> Network:
     """Build one network, or several whose probabilities are averaged."""
-    kind: Any = getattr(import_module(f"xsentinel.models.{card.network}"), NETWORKS[card.network])
+    kind: Any = getattr(import_module(f"xsentinel.models.{card.network}"), (NETWORKS | FORECASTERS)[card.network])
     together = {"dates": card.dates} if kind.is_of_series else {}
     networks = [kind(card.n_in, card.n_out, **together, **settings) for _ in range(ensemble)]
     if ensemble == 1:

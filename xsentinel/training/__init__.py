@@ -10,18 +10,34 @@ from xsentinel.errors import XSentinelError
 if TYPE_CHECKING:
     from xsentinel.training.confirmed import reliable
     from xsentinel.training.crops import train_crops
+    from xsentinel.training.dynamics import train_dynamics
+    from xsentinel.training.dynamics_presets import DynamicsPreset
+    from xsentinel.training.dynamics_scores import evaluate_dynamics
     from xsentinel.training.evaluate import evaluate_lai
     from xsentinel.training.lai import train_lai
     from xsentinel.training.presets import PRESETS, Preset
 
-__all__ = ["PRESETS", "Preset", "evaluate_lai", "reliable", "train_crops", "train_lai"]
+__all__ = [
+    "PRESETS",
+    "DynamicsPreset",
+    "Preset",
+    "evaluate_dynamics",
+    "evaluate_lai",
+    "reliable",
+    "train_crops",
+    "train_dynamics",
+    "train_lai",
+]
 
 _HOMES = {
     "PRESETS": "presets",
+    "DynamicsPreset": "dynamics_presets",
     "Preset": "presets",
+    "evaluate_dynamics": "dynamics_scores",
     "evaluate_lai": "evaluate",
     "reliable": "confirmed",
     "train_crops": "crops",
+    "train_dynamics": "dynamics",
     "train_lai": "lai",
 }
 

@@ -1,0 +1,140 @@
+"""The shell's verbs on dynamics: forecast, train dynamics, evaluate dynamics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from xsentinel.cli import models
+from xsentinel.cli.options import (
+    DILATE,
+    INPUTS,
+    KEEP_CLOUDS,
+    MEMORY,
+    OUTPUT,
+    OVERWRITE,
+    PROGRESS,
+    clear,
+    errors_to_usage,
+    n_bytes,
+    opened,
+    opening,
+    report,
+)
+from xsentinel.io.write import write
+
+
+@click.command()
+@INPUTS
+@OUTPUT
+@opening
+@click.option(
+    "--model",
+    default="climatology",
+    show_default=True,
+    help="climatology, persistence, harmonic, koopman; or the card (.json) or folder of a model that forecasts.",
+)
+@click.option("--steps", type=int, default=73, show_default=True, help="Dates to forecast.")
+@click.option("--freq", help="Step without a model, such as 10D; 5D if not given.")
+@click.option("--spread", is_flag=True, help="Write the standard deviation of each band too.")
+@click.option("--interval", type=float, help="Share such as 0.95: write the ends of that interval too.")
+@click.option("--device", default="cpu", show_default=True, help="Of a model: cpu, cuda, cuda:1.")
+@DILATE
+@KEEP_CLOUDS
+@MEMORY
+@OVERWRITE
+@PROGRESS
+@errors_to_usage
+def forecast(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], model: str, **options: Any) -> None:
+    """Carry the spectra of INPUT on in time.
+
+    Clouds are masked by SCL first. OUTPUT holds the bands at future dates, and forecast_flags.
+    """
+    cube = clear(inputs, how, options)
+    named = {key: options[key] for key in ("steps", "freq", "spread", "interval", "device")}
+    future = cube.s2.forecast(model, memory_limit=n_bytes(options["memory"]), **named)
+    report(write(future, output, overwrite=options["overwrite"], progress=options["progress"]))
+
+
+@models.train.command("dynamics")
+@INPUTS
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@opening
+@click.option(
+    "--preset",
+    default="default",
+    show_default=True,
+    help="default, for two years and more; short, for less; paper, paper-euler, paper-lstm.",
+)
+@click.option("--name", default="dynamics", show_default=True, help="Of the model and its files.")
+@click.option("--where", help="Variable of INPUT that is true on the pixels of the class; or a file of polygons.")
+@click.option("--until", help="Date from which on nothing is looked at.")
+@click.option("--held-out", type=float, default=0.2, show_default=True, help="Share of series for the measured errors.")
+@click.option("--limit", type=int, default=2000, show_default=True, help="Series of each INPUT.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in FOLDER.")
+@KEEP_CLOUDS
+@PROGRESS
+@errors_to_usage
+def train_dynamics(inputs: tuple[Path, ...], folder: Path, how: dict[str, Any], where: str | None, **options: Any) -> None:
+    """Learn how spectra go on in time.
+
+    Each INPUT is a cube of its own. Writes the weights (.safetensors), their card (.json) and a checkpoint to FOLDER;
+    xsentinel forecast --model FOLDER runs the model.
+    """
+    from xsentinel.training import train_dynamics as run
+
+    named = ("preset", "name", "until", "held_out", "limit", "seed", "resume", "progress")
+    model = run(_cubes(inputs, how, options), folder, where=_class(where), **{key: options[key] for key in named})
+    click.echo(repr(model))
+
+
+def _class(where: str | None) -> Any:
+    """Read polygons where a file is named."""
+    if where is None or not Path(where).exists():
+        return where
+    import geopandas as gpd
+
+    return gpd.read_file(where)
+
+
+@models.evaluate.command("dynamics")
+@click.argument("model")
+@INPUTS
+@opening
+@click.option("--since", required=True, multiple=True, help="First date that is not known; may be repeated.")
+@click.option("--horizons", default="6,18,36,73", show_default=True, help="Steps: a row up to each.")
+@click.option("--exact", is_flag=True, help="Rows of those very steps, as in Table 1 of Estopinan et al.")
+@click.option("--baselines/--alone", default=True, show_default=True, help="climatology, persistence, harmonic and koopman beside it.")
+@click.option("--csv", type=click.Path(path_type=Path, dir_okay=False), help="Write the table there too.")
+@KEEP_CLOUDS
+@errors_to_usage
+def evaluate_dynamics(model: str, inputs: tuple[Path, ...], how: dict[str, Any], csv: Path | None, **options: Any) -> None:
+    """Compare forecasts by MODEL with what each INPUT shows from a date on.
+
+    MODEL is the card or folder of a model, or a method by its name. Prints RMSE and spectral angle, both times 1000,
+    the coverage of the 95 % interval and the share of pixels that diverged, by horizon.
+    """
+    from xsentinel.kernels.forecast import BASELINES
+    from xsentinel.training import evaluate_dynamics as run
+
+    methods = [model, *(m for m in BASELINES if options["baselines"] and m != model)]
+    horizons = [int(h) for h in options["horizons"].split(",")]
+    table = run(methods, _cubes(inputs, how, options), since=list(options["since"]), horizons=horizons, exact=options["exact"])
+    click.echo(table.to_string(index=False, float_format=lambda v: f"{v:.3g}"))
+    if csv:
+        table.to_csv(csv, index=False)
+        click.echo(f"wrote {csv}")
+
+
+def _cubes(inputs: tuple[Path, ...], how: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Open each input as a cube of its own, named by its file."""
+    cubes = {}
+    for path in inputs:
+        cube = opened(path, how)
+        cubes[path.stem if path.stem not in cubes else str(path)] = (
+            cube if options["keep_clouds"] or "SCL" not in cube else cube.s2.mask_clouds()
+        )
+    return cubes
