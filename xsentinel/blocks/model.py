@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SHIPPED = {
     "lai-unet": "U-Net of Albughdadi et al. (2020), thinner, with angles and platform as inputs",
+    "crops-simulated": "17 classes of simulated landscapes from 12 monthly composites, for trying out",
+    "crops-canada": "seven crops of Canada from 12 monthly composites of a calendar year",
 }
 """Models that come with the package → what they are."""
 
@@ -50,7 +52,9 @@ class Model:
         rows = [
             ("network", f"{card.network} {dict(card.settings)}"),
             ("inputs", f"{', '.join(c.name for c in card.channels)} at {card.resolution_m:g} m, {_dates(card.dates)}"),
-            ("outputs", ", ".join(f"{o.name} [{o.units}]" for o in card.outputs)),
+            ("classes", ", ".join(f"{c.code} {c.name}" for c in card.classes))
+            if card.classes
+            else ("outputs", ", ".join(f"{o.name} [{o.units}]" for o in card.outputs)),
             ("receptive field", "the whole scene" if card.radius is None else f"{card.radius} pixels around, stride {card.stride}"),
             ("weights", f"{self.path} (sha256 {card.digest[:12]}…)"),
             ("licence", card.licence),
@@ -58,7 +62,7 @@ class Model:
         return rows + [(name, str(value)) for source in (card.training, card.scores) for name, value in source.items()]
 
     def __repr__(self) -> str:
-        return "\n".join([f"<xsentinel model {self.card.name}>", *(f"  {name:<17}{value}" for name, value in self.rows())])
+        return "\n".join([f"<xsentinel model {self.card.name}>", *(f"  {name:<16} {value}" for name, value in self.rows())])
 
     def _repr_html_(self) -> str:
         body = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in self.rows())

@@ -138,13 +138,24 @@ class _Work:
             labels = self.labels(tile)
             if earlier is not None:
                 labels = labels.assign(label=reliable(labels["label"], self._map_of(tile, "weak"), quantile=self.job.reliable or 0.0))
-            table = samples.draw(labels, self.job.rule, seed=self.job.seed, block=self.job.block)
+            table = self._table(labels, tile, earlier is not None)
             parts[tile.name] = samples.extract(self.cube(tile), table, progress=self.progress)
         joined = samples.concat(parts) if len(parts) > 1 else next(iter(parts.values())).assign_coords(
             tile=("sample", np.full(next(iter(parts.values())).sizes["sample"], next(iter(parts))))
         )  # fmt: skip
         sided = samples.split(joined, shares=self.job.split, seed=self.job.seed) if earlier is None else _sided(joined, earlier)
         samples.save(sided, path, overwrite=True)
+
+    def _table(self, labels: xr.Dataset, tile: Tile, selected: bool) -> xr.Dataset:
+        try:
+            return samples.draw(labels, self.job.rule, seed=self.job.seed, block=self.job.block)
+        except XSentinelError as err:
+            if not selected:
+                raise
+            raise XSentinelError(
+                f"tile {tile.name}: of its labels the first map confirms too few to draw from ({err}); train longer, look at "
+                f"{self._place(tile, 'weak')}, or set reliable to false"
+            ) from err
 
     def model(self, name: str, learnt: xr.Dataset, initial: Model | None) -> Model:
         """Train a network: the weak one weighted, that which goes on from it not."""

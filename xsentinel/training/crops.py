@@ -97,12 +97,8 @@ def train_crops(
     least, n_dates = options.pop("least") or -(-series.values.shape[1] // 2), series.values.shape[1]
     rough = Card(name, chosen.network, {}, channels, (), resolution_m, 1, 0, "Apache-2.0", n_dates, series.classes, least, periods)
     network, settings = _fit(rough, chosen, learnt, series.at(held), start, Path(out), seed, options)
-    training = {
-        "samples": int(train.sum()),
-        "preset": _describe(chosen),
-        "seed": seed,
-        "from": "first" if start is None else start.card.name,
-    }
+    training = {"samples": int(train.sum()), "preset": _describe(chosen), "seed": seed}
+    training |= {} if start is None else {"from": start.card.name}
     card = replace(rough, settings=settings, training=training | {"xsentinel": __version__, "torch": torch.__version__})
     return save_model(network, replace(card, scores=_scores(network, card, series.at(held))), out)
 
