@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import xarray as xr
 
@@ -121,11 +122,11 @@ SIMULATED = {1: 44.0, 2: 47.0, 3: 50.0, 4: 53.0, 5: 56.0}
 
 def simulated(each: int = 250, size: int = 256) -> xr.Dataset:
     """Give samples of simulated landscapes, monthly composites of a year; the truth of the last one validates."""
-    names = {c.name: [c.code] for c in CLASSES}
+    told = pd.DataFrame([{"source": c.code, "class": c.name, "colour": c.colour} for c in CLASSES])
     parts = {}
     for seed, latitude in SIMULATED.items():
         scene = xs.simulate.landscape((size, size), "2018", seed=seed, latitude=latitude)
-        labels = samples.from_raster(scene.truth["class"], scene.cube, legend=samples.legend(names), erode=10)
+        labels = samples.from_raster(scene.truth["class"], scene.cube, legend=samples.legend(told), erode=10)
         table = samples.draw(labels, samples.Equal(each), seed=seed)
         parts[str(seed)] = samples.extract(scene.cube.s2.mask_clouds(dilate=20).s2.composite("MS"), table)
     joined = samples.concat(parts)

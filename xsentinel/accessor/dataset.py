@@ -1,17 +1,17 @@
-"""``.s2`` on Datasets and DataArrays: one line each, no state, no logic."""
+"""``.s2`` on Datasets: one line each, no state, no logic."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import xarray as xr
 
 from xsentinel import composite as composite_
 from xsentinel import info as info_
-from xsentinel import plot as plot_
-from xsentinel import plot_series as plot_series_
+from xsentinel.accessor.borrow import borrow
+from xsentinel.accessor.plots import DatasetPlot
 from xsentinel.bands import CLOUDY_CLASSES
 from xsentinel.blocks.model import Model
 from xsentinel.blocks.predict import Precision
@@ -41,75 +41,7 @@ from xsentinel.sl2p import DomainRule
 from xsentinel.statistics import Statistics
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def borrow(function: Callable[..., Any]) -> Callable[[F], F]:
-    """Give a method the docstring of the function that it calls."""
-
-    def place(method: F) -> F:
-        method.__doc__ = function.__doc__
-        method.__wrapped_function__ = function  # type: ignore[attr-defined]
-        return method
-
-    return place
-
-
-class DatasetPlot:
-    """Pictures of a cube."""
-
-    def __init__(self, ds: xr.Dataset) -> None:
-        self._ds = ds
-
-    @borrow(plot_.rgb)
-    def rgb(
-        self,
-        *,
-        bands: Sequence[str] = ("B04", "B03", "B02"),
-        time: Any = None,
-        stretch: tuple[float, float] = (2.0, 98.0),
-        ax: Axes | None = None,
-    ) -> Axes:
-        return plot_.rgb(self._ds, bands=bands, time=time, stretch=stretch, ax=ax)
-
-    @borrow(plot_.map_variable)
-    def map(self, variable: str | None = None, *, time: Any = None, ax: Axes | None = None, **style: Any) -> Axes:
-        return plot_.map_variable(self._ds, variable, time=time, ax=ax, **style)
-
-    @borrow(plot_series_.spectra)
-    def spectra(
-        self,
-        *,
-        pixel: tuple[int, int] | None = None,
-        future: xr.Dataset | None = None,
-        bands: Sequence[str] | None = None,
-        ax: Axes | None = None,
-    ) -> Axes:
-        return plot_series_.spectra(self._ds, pixel=pixel, future=future, bands=bands, ax=ax)
-
-    @borrow(plot_series_.phase)
-    def phase(
-        self,
-        band: str,
-        *,
-        pixel: tuple[int, int] | None = None,
-        others: Mapping[str, xr.Dataset] | None = None,
-        ax: Axes | None = None,
-    ) -> Axes:
-        return plot_series_.phase(self._ds, band, pixel=pixel, others=others, ax=ax)
-
-
-class DataArrayPlot:
-    """Pictures of a map."""
-
-    def __init__(self, da: xr.DataArray) -> None:
-        self._da = da
-
-    @borrow(plot_.map_array)
-    def map(self, *, time: Any = None, ax: Axes | None = None, **style: Any) -> Axes:
-        return plot_.map_array(self._da, time=time, ax=ax, **style)
+    pass
 
 
 @xr.register_dataset_accessor("s2")
@@ -369,39 +301,3 @@ class S2Dataset:
         progress: bool = False,
     ) -> list[str]:
         return cog_.to_cog(self._ds, path, pack=pack, scale=scale, overwrite=overwrite, progress=progress)
-
-
-@xr.register_dataarray_accessor("s2")
-class S2DataArray:
-    """Sentinel-2 verbs on a DataArray: ``da.s2.<verb>()``."""
-
-    def __init__(self, da: xr.DataArray) -> None:
-        self._da = da
-
-    @property
-    def plot(self) -> DataArrayPlot:
-        """Pictures: ``lai.s2.plot.map()``."""
-        return DataArrayPlot(self._da)
-
-    @borrow(smooth_.smooth_map)
-    def smooth(
-        self,
-        method: SmoothMethod = "majority",
-        *,
-        size: int | None = None,
-        variance: Variance = 20.0,
-        share: float = 0.5,
-    ) -> xr.DataArray:
-        return smooth_.smooth_map(self._da, method, size=size, variance=variance, share=share)
-
-    @borrow(cog_.to_cog)
-    def to_cog(
-        self,
-        path: str | PathLike[str],
-        *,
-        pack: Pack | None = None,
-        scale: float | Mapping[str, float] | None = None,
-        overwrite: bool = False,
-        progress: bool = False,
-    ) -> list[str]:
-        return cog_.to_cog(self._da, path, pack=pack, scale=scale, overwrite=overwrite, progress=progress)

@@ -1,0 +1,56 @@
+"""``.s2`` on DataArrays: one line each, no state, no logic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from xsentinel.accessor.borrow import borrow
+from xsentinel.accessor.plots import DataArrayPlot
+from xsentinel.io import cog as cog_
+from xsentinel.io.pack import Pack
+from xsentinel.products import smooth as smooth_
+from xsentinel.products.smooth import Method as SmoothMethod
+from xsentinel.products.smooth import Variance
+
+if TYPE_CHECKING:
+    pass
+
+
+@xr.register_dataarray_accessor("s2")
+class S2DataArray:
+    """Sentinel-2 verbs on a DataArray: ``da.s2.<verb>()``."""
+
+    def __init__(self, da: xr.DataArray) -> None:
+        self._da = da
+
+    @property
+    def plot(self) -> DataArrayPlot:
+        """Pictures: ``lai.s2.plot.map()``."""
+        return DataArrayPlot(self._da)
+
+    @borrow(smooth_.smooth_map)
+    def smooth(
+        self,
+        method: SmoothMethod = "majority",
+        *,
+        size: int | None = None,
+        variance: Variance = 20.0,
+        share: float = 0.5,
+    ) -> xr.DataArray:
+        return smooth_.smooth_map(self._da, method, size=size, variance=variance, share=share)
+
+    @borrow(cog_.to_cog)
+    def to_cog(
+        self,
+        path: str | PathLike[str],
+        *,
+        pack: Pack | None = None,
+        scale: float | Mapping[str, float] | None = None,
+        overwrite: bool = False,
+        progress: bool = False,
+    ) -> list[str]:
+        return cog_.to_cog(self._da, path, pack=pack, scale=scale, overwrite=overwrite, progress=progress)
