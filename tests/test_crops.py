@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -228,3 +229,13 @@ def test_cards_that_make_no_sense(model, change, words):
     with pytest.raises(xs.ReadError, match=words):
         Card.from_json(replace(model.card, **change).to_json())
     assert Card.from_json(model.card.to_json()) == model.card
+
+
+def test_classes_beside_probabilities_are_drawn_too(model):
+    maps = monthly().s2.crops(model, probabilities=True)
+    assert "class" in maps.coords
+    figure, axes = plt.subplots()
+    maps.s2.plot.map("class", ax=axes)
+    words = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert any("Maize" in word for word in words)
+    plt.close(figure)

@@ -96,7 +96,9 @@ def map_variable(ds: xr.Dataset, variable: str | None = None, *, time: Any = Non
     time, ax, **style
         As `map_array`.
     """
-    names = [str(v) for v in ds.data_vars]
+    # a map of classes is a coordinate where a dimension has its name
+    placed = [v for v in ds.coords if "flag_values" in ds[v].attrs and {"y", "x"} <= set(ds[v].dims)]
+    names = [str(v) for v in (*ds.data_vars, *placed)]
     if variable is None:
         variable = next((v for v in names if ds[v].dtype.kind == "f" and {"y", "x"} <= set(ds[v].dims)), None)
     if variable is None or variable not in names:

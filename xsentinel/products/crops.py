@@ -82,7 +82,8 @@ def crops(
     Examples
     --------
     >>> import xsentinel as xs
-    >>> scene = xs.simulate.landscape((32, 32), "2018", seed=9)
+    >>> days = [f"2018-{month:02}-{day:02}" for month in range(1, 13) for day in (5, 15, 25)]
+    >>> scene = xs.simulate.landscape((32, 32), days, seed=9)
     >>> maps = scene.cube.s2.mask_clouds().s2.crops("crops-simulated").compute()
     >>> list(maps), bool((maps["class"] == scene.truth["class"]).mean() > 0.7)
     (['class', 'confidence', 'margin', 'entropy'], True)
