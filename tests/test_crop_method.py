@@ -55,3 +55,12 @@ def test_reliable_samples_lower_the_share_of_wrong_labels_and_help(land: xs.simu
     reference = truth.where(east & (samples.from_raster(kinds, months, legend=LEGEND, **outlines)["label"] > 0), 0)
     scores = [xs.accuracy.assess(m["class"], reference, ignore=0).overall_accuracy for m in (maps, months.s2.crops(final))]
     assert scores[1] >= scores[0] > 0.6
+
+
+def test_a_map_that_is_all_but_certain_keeps_the_labels_that_it_confirms() -> None:
+    flags = {"flag_values": np.array([1, 2], np.uint8), "flag_meanings": "maize rye"}
+    labels = xr.DataArray(np.array([[1, 1, 1, 2]], np.uint8), dims=("y", "x"), attrs=flags)
+    maps = xr.Dataset(
+        {"class": labels.copy(data=np.array([[1, 1, 2, 2]], np.uint8)), "confidence": (("y", "x"), np.float32([[1, 1, 1, 1]]))}
+    )
+    assert reliable(labels, maps).values.tolist() == [[1, 1, 0, 2]]
