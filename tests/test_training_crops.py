@@ -109,6 +109,9 @@ def test_going_on_from_a_network(tmp_path):
     assert more.card.training["from"] == "weak"
     assert more.card.channels == weak.card.channels
     assert accuracy_of(more) > 0.9
+    some = crop_samples(seed=2)
+    some = some.isel(sample=np.flatnonzero(some.label.values != weak.card.classes[-1].code))
+    assert learnt(tmp_path, some, preset=SMALL, name="some", initial=weak, epochs=1).card.classes == weak.card.classes
     with pytest.raises(xs.XSentinelError, match="network ltae, not lstm"):
         learnt(tmp_path, preset="lstm", initial=weak)
     with pytest.raises(xs.XSentinelError, match="number of dates 12, not 5"):

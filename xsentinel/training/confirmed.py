@@ -42,7 +42,8 @@ def reliable(labels: xr.DataArray, maps: xr.Dataset, *, quantile: float = 0.25) 
     -------
     xarray.DataArray (y, x)
         The labels, 0 where one is not reliable; lazy if they are. The thresholds of the classes stand in its attributes
-        (``least_confidence``, in the order of ``flag_values``), found in one pass over the maps, to 1/1024.
+        (``least_confidence``, in the order of ``flag_values``), found in one pass over the maps, to 1/1024;
+        at most 1023/1024, so that a class that is mapped with all but certainty keeps its labels.
 
     Raises
     ------
@@ -92,7 +93,8 @@ def _limits(found: xr.DataArray, sure: xr.DataArray, quantile: float) -> npt.NDA
     ((counts,),) = reduce_blocks([keys[None]], [Reduction(_counted, sum, lambda part: part)])
     below = counts.reshape(CODES, STEPS).cumsum(1)
     steps = (below < np.maximum(quantile * below[:, -1:], 1)).sum(1)
-    out: npt.NDArray[np.float32] = (np.minimum(steps + 1, STEPS) / STEPS).astype(np.float32)
+    # of the last step nothing would be above its upper end: a network that is all but sure keeps what it is all but sure of
+    out: npt.NDArray[np.float32] = (np.minimum(steps + 1, STEPS - 1) / STEPS).astype(np.float32)
     return out
 
 

@@ -59,7 +59,8 @@ def train_crops(
     seed : int
         Of first weights, batches, dropout and what scikit-learn draws.
     initial : str, path or Model, optional
-        A model of the same network, bands and classes to start from, its normalisation kept.
+        A model of the same network, bands and classes to start from, its normalisation kept; the samples may lack some
+        of its classes.
     resolution_m : float
         Pixel size of the cube that the samples are from.
     periods : Periods, optional
@@ -92,6 +93,7 @@ def train_crops(
     chosen = chosen if weighted is None else replace(chosen, weighted=weighted)
     series, (train, held) = read_series(samples), _sides(samples)
     learnt, start = series.at(train), None if initial is None else load_model(initial)
+    series, learnt = _with_classes_of(start, series), _with_classes_of(start, learnt)
     _check_start(start, series, chosen)
     channels = limits(learnt) if start is None else start.card.channels
     least, n_dates = options.pop("least") or -(-series.values.shape[1] // 2), series.values.shape[1]
@@ -121,6 +123,12 @@ def _sides(samples: xr.Dataset) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.b
     if not (side == "train").any():
         raise XSentinelError(f"no labelled sample is of the split 'train'; found {', '.join(sorted(set(side.tolist())))}")
     return side == "train", side == "validation"
+
+
+def _with_classes_of(start: Model | None, series: Series) -> Series:
+    """Give series the classes of the model to start from, if they are of some of these."""
+    known = () if start is None else start.card.classes
+    return replace(series, classes=known) if {c.code for c in series.classes} <= {c.code for c in known} else series
 
 
 def _check_start(start: Model | None, series: Series, preset: CropPreset) -> None:
