@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from xsentinel.errors import XSentinelError
 from xsentinel.kernels.recurrent import step_lstm
 from xsentinel.kernels.trees import pack_trees, run_trees
 from xsentinel.models.ensemble import Ensemble, average
@@ -111,12 +112,14 @@ def _raw(x: Tensor) -> npt.NDArray[np.uint16]:
     return cast("npt.NDArray[np.uint16]", x.view(torch.uint16).numpy())
 
 
-def _forest(network: Forest, dtype: torch.dtype) -> Runner | None:
+def _forest(network: Forest, dtype: torch.dtype) -> Runner:
     """Run trees in any precision in float32, as they decide by thresholds."""
-    if int(network.feature.min()) < 0 or int(network.feature.max()) >= network.dates * (network.planes - 1):
-        return None
-    if int(network.of_class.min()) < 0 or int(network.of_class.max()) >= len(network.start):
-        return None
+    for name, places, n in (
+        ("feature", network.feature, network.dates * (network.planes - 1)),
+        ("class", network.of_class, len(network.start)),
+    ):
+        if int(places.min()) < 0 or int(places.max()) >= n:
+            raise XSentinelError(f"trees look at {name} {int(places.max())} of {n}: the weights are damaged; save the model again")
     parts = (network.feature, network.threshold, network.left, network.right, network.value, network.of_class)
     trees, start, votes = pack_trees(*(part.numpy() for part in parts)), network.start.float(), network.votes
 

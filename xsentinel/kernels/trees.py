@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from xsentinel.errors import XSentinelError
 from xsentinel.kernels.compiled import compiled, inlined
 
 BLOCK = 512
@@ -59,12 +60,12 @@ def pack_trees(
 
     Raises
     ------
-    ValueError
+    XSentinelError
         If children are not within the tree, or it has a circle.
     """
     shape = feature.shape
     if min(left.min(), right.min()) < 0 or max(left.max(), right.max()) >= shape[1]:
-        raise ValueError(f"children of trees are not among their {shape[1]} nodes")
+        raise XSentinelError(f"children of trees are not among their {shape[1]} nodes: the weights are damaged; save the model again")
     packed = Trees(
         np.zeros(shape, np.int32),
         np.full(shape, np.inf, np.float32),
@@ -93,7 +94,7 @@ def _by_level(left: npt.NDArray[Any], right: npt.NDArray[Any], child: npt.NDArra
         if not len(level):
             return np.concatenate(order)
         if n + len(level) > len(left):
-            raise ValueError(f"a tree of {len(left)} nodes leads in a circle")
+            raise XSentinelError(f"a tree of {len(left)} nodes leads in a circle: the weights are damaged; save the model again")
         child[at] = n + 2 * np.arange(len(at))
         order.append(level)
         n += len(level)
