@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
+import xsentinel  # noqa: F401 – the accessor
 from xsentinel.blocks import fast
 from xsentinel.blocks.fast import freeze
+from xsentinel.blocks.model import save_model
+from xsentinel.classes import LabelClass
 from xsentinel.errors import XSentinelError
+from xsentinel.models.card import Card, Channel
 from xsentinel.models.ensemble import Ensemble
 from xsentinel.models.lstm import LSTM
 from xsentinel.models.ltae import LTAE
@@ -137,6 +142,24 @@ def test_trees_that_look_beyond_their_inputs_are_refused():
     forest.feature[0, 0] = 1000
     with pytest.raises(XSentinelError, match="feature 1000 of 24"):
         freeze(forest, torch.float32)
+
+
+def test_maps_by_kernels_are_the_same_for_any_chunking(tmp_path):
+    forest, _, _ = grown("trees", n_estimators=20)
+    names = ("B02", "B03", "B04", "B08")
+    classes = tuple(LabelClass(k + 1, f"crop_{k}", "#123456") for k in range(3))
+    settings = {"trees": 20, "nodes": forest.feature.shape[1], "depth": forest.depth}
+    card = Card("grown", "forest", settings, tuple(Channel(b, 0, 1) for b in names), (), 10, 1, 0, "MIT", DATES, classes, 2)
+    model = save_model(forest, card, tmp_path)
+    values = scene(30, 41).reshape(DATES, BANDS + 1, 30, 41).numpy()
+    values = np.where(values[:, -1:] > 0, values, np.nan)
+    times = np.arange("2018-01", "2018-07", dtype="datetime64[M]").astype("datetime64[ns]")
+    cube = xr.Dataset({b: (("time", "y", "x"), values[:, k], {"units": "1"}) for k, b in enumerate(names)}, {"time": times})
+    options = {"probabilities": True, "precision": "auto"}
+    maps, parts = cube.s2.crops(model, **options), cube.chunk({"y": 7, "x": 13, "time": 1}).s2.crops(model, **options).compute()
+    np.testing.assert_array_equal(parts["class"], maps["class"])
+    xr.testing.assert_allclose(parts, maps, rtol=0, atol=1e-6)  # torch takes logarithms eight at a time or one by one
+    assert len(np.unique(maps["class"])) == 4  # 0 where too few dates were seen
 
 
 def test_the_table_holds_networks():

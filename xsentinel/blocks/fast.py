@@ -74,7 +74,7 @@ class _Recurrent:
         layers: list[Any] = list(network.layers)
         self.n_in, self.units = [layer.input_size for layer in layers], [layer.hidden_size for layer in layers]
         # what drops the outputs of a layer scales the weights of the next just as well
-        scales = [None, *(None if m is None else m[0].float() for m in masks)]
+        scales = [None, *(None if m is None else m.reshape(n).float() for m, n in zip(masks, self.units, strict=True))]
         self.weights = [_joint(layer, scale) for layer, scale in zip(layers, scales[:-1], strict=True)]
         self.biases = [(layer.bias_ih_l0 + layer.bias_hh_l0).detach().float().numpy() for layer in layers]
         head = network.head.weight.detach().float()
@@ -113,7 +113,7 @@ def _raw(x: Tensor) -> npt.NDArray[np.uint16]:
 
 
 def _forest(network: Forest, dtype: torch.dtype) -> Runner:
-    """Run trees in any precision in float32, as they decide by thresholds."""
+    """Run trees, in float32 whatever is asked for: they decide by thresholds."""
     for name, places, n in (
         ("feature", network.feature, network.dates * (network.planes - 1)),
         ("class", network.of_class, len(network.start)),
@@ -128,7 +128,7 @@ def _forest(network: Forest, dtype: torch.dtype) -> Runner:
         run_trees(np.ascontiguousarray(series.float().numpy()), trees, total.numpy())
         return answer(total, len(trees.feature), votes)
 
-    return Runner(dtype, network.dates, 0, lambda _: classify)
+    return Runner(torch.float32, network.dates, 0, lambda _: classify)
 
 
 class _Together:
