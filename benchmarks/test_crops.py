@@ -106,7 +106,7 @@ def on_cores(run: Callable[[], object], n: int) -> Callable[[], None]:
     return all_of_them
 
 
-def measure(benchmark: Any, run: Callable[[], Any], rounds: int = 3) -> Any:
+def measure(benchmark: Any, run: Callable[[], Any], rounds: int = 2) -> Any:
     """Measure, and say how long a whole tile at 10 m would take."""
     done = benchmark.pedantic(run, rounds=rounds, warmup_rounds=1)
     if benchmark.enabled and benchmark.stats is not None:
