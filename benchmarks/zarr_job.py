@@ -28,6 +28,11 @@ def unet_sampled(source: str, target: str) -> None:
     xs.open(source, mask_and_scale=False).s2.lai(model="unet", samples=30).s2.to_zarr(target)
 
 
+def crops(source: str, target: str) -> None:
+    """Composite single dates by months and map crops, by the model that lies beside the cube; nothing else is stored."""
+    xs.open(source, mask_and_scale=False).s2.crops(Path(source).with_name("model"), precision="auto").s2.to_zarr(target)
+
+
 def bare(source: str, target: str) -> None:
     """Read every input chunk and write constant outputs of the same shape, chunks, dtypes and codecs."""
     raw = xr.open_dataset(source, engine="zarr", chunks={}, mask_and_scale=False, consolidated=False)
@@ -51,14 +56,23 @@ def peak_memory_gb() -> float:
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1e6
 
 
-def main(kind: str, source: str, target: str) -> None:
-    """Run once; compile on the small sample first."""
+def warm(kind: str, source: str) -> None:
+    """Compile what the job runs."""
+    if kind == "crops":
+        corner = xs.open(source, mask_and_scale=False).isel(y=slice(0, 16), x=slice(0, 16))
+        corner.s2.crops(Path(source).with_name("model"), precision="auto").compute()
+        return
     xs.sample("zurich").s2.lai()
     xs.sample("zurich", mask_and_scale=False, chunks="auto").s2.lai().compute()
     if kind.startswith("unet"):
         xs.sample("zurich", mask_and_scale=False).isel(y=slice(None, None, 2), x=slice(None, None, 2)).s2.lai(model="unet", samples=2)
+
+
+def main(kind: str, source: str, target: str) -> None:
+    """Run once; compile on a small sample first."""
+    warm(kind, source)
     start = time.perf_counter()
-    {"lai": lai, "unet": unet, "unet_sampled": unet_sampled, "bare": bare}[kind](source, target)
+    {"lai": lai, "unet": unet, "unet_sampled": unet_sampled, "bare": bare, "crops": crops}[kind](source, target)
     seconds = time.perf_counter() - start
     print(json.dumps({"seconds": seconds, "peak_gb": peak_memory_gb()}))
 

@@ -39,9 +39,10 @@ def decide(answers: Iterable[Tensor], sampled: bool) -> Tensor:
     if total is None:
         raise ValueError("no answer")  # the predictor gives one or more
     p = total.div_(n)
-    two, which = p.topk(2, 1)
+    best, which = p.max(1, keepdim=True)  # with the masked maximum half the time of topk, and ties go to the first
+    second = p.scatter(1, which, -1.0).amax(1, keepdim=True)
     uncertain = entropy(p)
-    planes = [which[:, :1].float(), two[:, :1], two[:, :1] - two[:, 1:], uncertain]
+    planes = [which.float(), best, best - second, uncertain]
     if entropies is not None:
         planes.append((uncertain - entropies / n).clamp_(min=0))
     return torch.cat([*planes, p], 1)

@@ -312,8 +312,12 @@ def _frozen(model: Model, execution: Execution) -> tuple[Frozen, tuple[Site, ...
     import torch
 
     execution.check()
-    network = read_network(model)
-    return network.to(execution.device).freeze(torch.bfloat16 if execution.is_bf16 else torch.float32), network.sites
+    network, dtype = read_network(model), torch.bfloat16 if execution.is_bf16 else torch.float32
+    if execution.device != "cpu":
+        return network.to(execution.device).freeze(dtype), network.sites
+    from xsentinel.blocks.fast import freeze
+
+    return freeze(network, dtype), network.sites
 
 
 @lru_cache(maxsize=8)

@@ -31,5 +31,10 @@ class Ensemble(SeriesNetwork):
         ends = [0]
         for member in self.members:
             ends.append(ends[-1] + len(member.sites))  # type: ignore[arg-type]
-        answers = [m.classify(series, masks[a:b]).float().softmax(-1) for m, (a, b) in zip(self.members, pairwise(ends), strict=True)]  # type: ignore[operator]
-        return torch.stack(answers).mean(0).clamp(min=1e-6).log()
+        answers = [m.classify(series, masks[a:b]) for m, (a, b) in zip(self.members, pairwise(ends), strict=True)]  # type: ignore[operator]
+        return average(answers, -1)
+
+
+def average(answers: Sequence[Tensor], dim: int) -> Tensor:
+    """Give the logarithms of the mean probabilities of answers before softmax, classes along dim; float32."""
+    return torch.stack([one.float().softmax(dim) for one in answers]).mean(0).clamp(min=1e-6).log()

@@ -54,7 +54,7 @@ class Forest(SeriesNetwork):
                 total += self.value[k][node]
             else:
                 total[:, self.of_class[k]] += self.value[k, :, 0][node]
-        return (total / len(self.feature)).clamp(min=1e-4).log() if self.votes else total
+        return answer(total, len(self.feature), self.votes)
 
     def _leaf(self, x: Tensor, k: int) -> Tensor:
         """Give the leaf of tree k that each pixel comes to."""
@@ -65,3 +65,8 @@ class Forest(SeriesNetwork):
             value = x.gather(1, feature[node][:, None])[:, 0]
             node = torch.where(value <= threshold[node], left[node], right[node])  # leaves lead to themselves
         return node
+
+
+def answer(total: Tensor, trees: int, votes: bool) -> Tensor:
+    """Give logarithms of the mean of votes, or the sum of steps as it is."""
+    return (total / trees).clamp(min=1e-4).log() if votes else total

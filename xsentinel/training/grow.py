@@ -50,7 +50,9 @@ def grow_trees(
     for k, tree in enumerate(trees):
         _write(forest, k, tree.tree_, columns, 1.0 if forest.votes else float(preset.grower["learning_rate"]))
     if not forest.votes:
-        forest.of_class[:] = torch.from_numpy(np.tile(columns, len(trees) // len(columns)))
+        # of two classes scikit-learn steps for the second only
+        each = columns if grown.estimators_.shape[1] > 1 else columns[1:]
+        forest.of_class[:] = torch.from_numpy(np.tile(each, len(trees) // len(each)))
         forest.start[:] = torch.log(torch.from_numpy(np.bincount(places, minlength=n_classes) / len(places)).clamp(min=1e-6))
     return forest, settings
 
