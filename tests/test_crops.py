@@ -239,3 +239,13 @@ def test_classes_beside_probabilities_are_drawn_too(model):
     words = [text.get_text() for text in axes.get_legend().get_texts()]
     assert any("Winter wheat" in word for word in words)
     plt.close(figure)
+
+
+def test_a_job_maps_and_smooths_crops_block_by_block(model, tmp_path):
+    cube = monthly((12, 40, 36), gaps=0.02).chunk(y=16, x=16)
+    steps = [{"crops": {"model": model.path}}, {"smooth": {"method": "majority", "size": 5}}]
+    xs.run(steps, tmp_path / "crops.zarr", source=cube, block=16, progress=False)
+    found = xr.open_zarr(tmp_path / "crops.zarr", consolidated=False, mask_and_scale=False)
+    expected = cube.s2.crops(model).s2.smooth("majority", size=5).compute()
+    np.testing.assert_array_equal(found["class"].values, expected["class"].values)
+    np.testing.assert_allclose(found["confidence"].values, expected["confidence"].values, atol=1e-5)

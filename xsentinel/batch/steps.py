@@ -60,6 +60,13 @@ def _network_stride(options: Options) -> int:
     return 1 if card is None else int(card.stride)
 
 
+def _window_reach(options: Options, ds: xr.Dataset) -> int:
+    """Give half of the window that a map of classes is smoothed by."""
+    from xsentinel.products.smooth import SIZES
+
+    return int(options.get("size") or SIZES.get(str(options.get("method", "majority")), 0)) // 2
+
+
 VERBS: dict[str, Verb] = {
     "mask_clouds": Verb(_cloud_reach),
     "composite": Verb(_score_reach),
@@ -67,6 +74,8 @@ VERBS: dict[str, Verb] = {
     "index": Verb(),
     "biophysical": Verb(),
     "lai": Verb(_network_reach, _network_stride),
+    "crops": Verb(_network_reach, _network_stride),
+    "smooth": Verb(_window_reach),
     "forecast": Verb(),
     "anomaly": Verb(),
     "bridge_gaps": Verb(),
@@ -78,6 +87,8 @@ FIRST = {
     "fill_gaps": "method",
     "index": "names",
     "biophysical": "variables",
+    "crops": "model",
+    "smooth": "method",
     "forecast": "model",
     "anomaly": "model",
     "bridge_gaps": "model",
