@@ -118,6 +118,11 @@ def test_going_on_from_a_network(tmp_path):
         learnt(tmp_path, crop_samples().isel(time=slice(5)), initial=weak, periods=None)
 
 
+def test_the_pixel_of_the_samples_is_that_of_the_model(tmp_path):
+    model = learnt(tmp_path, crop_samples().assign_attrs(resolution_m=20.0), epochs=1)
+    assert model.card.resolution_m == 20
+
+
 def test_an_ensemble_is_better_than_chance_and_stored_as_one(tmp_path):
     model = learnt(tmp_path, preset=SMALL, ensemble=2)
     assert model.card.settings["ensemble"] == 2
@@ -283,7 +288,9 @@ def test_a_job_from_cubes_to_scores(tmp_path):
     for drawn in (weak, kept):  # a block keeps its side in the second draw
         for tile, block, side in zip(drawn.tile.values, drawn.block.values, drawn.split.values, strict=True):
             assert sides.setdefault((tile, block), side) == side or drawn is kept
+    assert weak.attrs["resolution_m"] == 10
     final = load_model(out / "crops.json")
+    assert final.card.resolution_m == 10
     assert final.card.training["from"] == "weak"
     maps = xr.open_zarr(out / "maps" / "east-crops.zarr", consolidated=False, mask_and_scale=False)
     assert set(np.unique(maps["class"].values).tolist()) <= {0, 1, 2}
@@ -297,7 +304,7 @@ def test_a_job_from_cubes_to_scores(tmp_path):
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(job | {"erode": 20}))
     with pytest.raises(xs.StoreError, match="holds another job, which differs in erode"):
         map_crops(read_job(tmp_path / "job.yaml"), resume=True)
-    chosen = ["--model", str(out / "crops.json"), "--start", "2018-01", "--no-progress"]
+    chosen = ["--model", str(out / "crops.json"), "--start", "2018-01", "--smooth", "majority", "--no-progress"]
     mapped = run(main, ["crops", str(tmp_path / "west.zarr"), str(tmp_path / "w.zarr"), *chosen])
     assert mapped.exit_code == 0, mapped.output
 

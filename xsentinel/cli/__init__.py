@@ -11,7 +11,7 @@ from xsentinel.cli import accuracy, crops, dynamics, jobs, maps, models
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(xs.__version__, prog_name="xsentinel")
 def main() -> None:
-    """Sentinel-2 to cubes, and cubes to maps of leaf area index with their flags.
+    """Sentinel-2 to cubes, and cubes to maps of leaf area index, its uncertainty, and crop types.
 
     INPUT is what xsentinel.open reads: Level-2A products (.SAFE folder or .zip) or a folder of them, a file of
     STAC items (.json), EOPF or other Zarr, NetCDF, GeoTIFF, or a folder of these; several are joined on one grid.

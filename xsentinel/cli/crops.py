@@ -36,6 +36,9 @@ A job file, from images and a thematic map to a map of one's own:
 @click.option("--model", required=True, help="The card (.json) or folder of a classifier; or the name of one that comes along.")
 @click.option("--start", help="First day of the first month, such as 2018-01; that of the season of the first date if not given.")
 @click.option("--probabilities", is_flag=True, help="Write the probability of each class too.")
+@click.option(
+    "--smooth", type=click.Choice(["majority", "bayes"]), help="Smooth the map: bayes by the probabilities. Not done if not given."
+)
 @click.option("--samples", type=int, default=0, show_default=True, help="Monte Carlo samples of dropout.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the samples.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "auto"]), default="fp32", show_default=True)
@@ -53,9 +56,12 @@ def crops(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], **options
     """
     from xsentinel.io.write import write
 
-    cube = clear(inputs, how, options)
+    cube, smooth = clear(inputs, how, options), options["smooth"]
     chosen = {key: options[key] for key in ("start", "probabilities", "samples", "seed", "precision", "device")}
-    report(write(cube.s2.crops(options["model"], **chosen), output, overwrite=options["overwrite"], progress=options["progress"]))
+    chosen["probabilities"] |= smooth == "bayes"
+    maps = cube.s2.crops(options["model"], **chosen)
+    maps = maps.s2.smooth(smooth) if smooth else maps
+    report(write(maps, output, overwrite=options["overwrite"], progress=options["progress"]))
 
 
 @click.command("crops", epilog=JOB_EXAMPLE)

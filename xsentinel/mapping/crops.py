@@ -167,13 +167,9 @@ class _Work:
         folder, done = self.job.out, self.job.out / f"{name}.json"
         return _once(
             done,
-            lambda: train_crops(learnt, folder, name=name, resolution_m=self._resolution(), progress=self.progress, resume=True, **given),
+            lambda: train_crops(learnt, folder, name=name, progress=self.progress, resume=True, **given),
             lambda: load_model(done),
         )
-
-    def _resolution(self) -> float:
-        cube = self.cube(self.job.tiles[0])
-        return round(abs(float(cube["x"][1] - cube["x"][0])), 2)
 
     def map(self, tile: Tile, model: Model, name: str) -> None:
         """Map a tile, block by block; what is done of it stays."""

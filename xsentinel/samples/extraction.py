@@ -53,7 +53,8 @@ def extract(
     -------
     xarray.Dataset
         ``reflectance`` (sample, time, band), float32 [1], NaN where there is no data; with `out`, lazily read from there.
-        Coordinates: those of the table, ``label`` (sample), ``time``, ``band``.
+        Coordinates: those of the table, ``label`` (sample), ``time``, ``band``. The attribute ``resolution_m`` is the pixel's
+        side, which `train_crops` writes into a model's card.
 
     Raises
     ------
@@ -79,6 +80,8 @@ def extract(
     if "time" not in layers[0].dims:
         layers = [band.expand_dims("time") for band in layers]
     places = _places(cube, table)
+    if min(cube.sizes["y"], cube.sizes["x"]) > 1:
+        table = table.assign_attrs(resolution_m=round(abs(pixel_size(cube)[1]), 3))
     parts = _parts(layers, places, n_blocks, progress)
     axes = {"time": layers[0]["time"].variable if "time" in layers[0].coords else np.arange(layers[0].sizes["time"]), "band": names}
     if out is not None:

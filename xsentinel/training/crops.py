@@ -35,7 +35,7 @@ def train_crops(
     name: str = "crops",
     seed: int = 0,
     initial: str | PathLike[str] | Model | None = None,
-    resolution_m: float = 10.0,
+    resolution_m: float | None = None,
     periods: Periods | None = MONTHLY,
     **run: Any,
 ) -> Model:
@@ -49,7 +49,7 @@ def train_crops(
     samples : xarray.Dataset
         As `xsentinel.samples` makes it: ``reflectance`` (sample, time, band), float32 [1], NaN in gaps; ``label``
         (sample), uint8 with CF flags, 0 for none; if there is ``split`` (sample), only "train" is learnt from, and
-        "validation" scores.
+        "validation" scores. They are read into memory.
     out : path
         Folder for ``<name>.safetensors``, ``<name>.json`` and checkpoints.
     preset : str or CropPreset
@@ -61,8 +61,8 @@ def train_crops(
     initial : str, path or Model, optional
         A model of the same network, bands and classes to start from, its normalisation kept; the samples may lack some
         of its classes.
-    resolution_m : float
-        Pixel size of the cube that the samples are from.
+    resolution_m : float, optional
+        Pixel size of the cube that the samples are from; by default as `extract` wrote it, else 10.
     periods : Periods, optional
         What the dates stand for: monthly medians from January on by default; None: dates of their own.
     **run
@@ -97,7 +97,8 @@ def train_crops(
     _check_start(start, series, chosen)
     channels = limits(learnt) if start is None else start.card.channels
     least, n_dates = options.pop("least") or -(-series.values.shape[1] // 2), series.values.shape[1]
-    rough = Card(name, chosen.network, {}, channels, (), resolution_m, 1, 0, "Apache-2.0", n_dates, series.classes, least, periods)
+    pixel = float(samples.attrs.get("resolution_m", 10.0)) if resolution_m is None else resolution_m
+    rough = Card(name, chosen.network, {}, channels, (), pixel, 1, 0, "Apache-2.0", n_dates, series.classes, least, periods)
     network, settings = _fit(rough, chosen, learnt, series.at(held), start, Path(out), seed, options)
     training = {"samples": int(train.sum()), "preset": _describe(chosen), "seed": seed}
     training |= {} if start is None else {"from": start.card.name}
