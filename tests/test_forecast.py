@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -272,7 +273,9 @@ def test_plots(model, cube, tmp_path):
     x, y = ax.lines[0].get_data()
     np.testing.assert_allclose(y, np.diff(regular.B8A.mean(("y", "x"))), atol=1e-6)
     assert x.size == regular.sizes["time"] - 1
+    plt.close("all")
     with pytest.raises(xs.XSentinelError, match="cannot be drawn"):
         cube.s2.plot.phase("B99")
     with pytest.raises(xs.XSentinelError, match=r"pixel \(90, 0\)"):
         cube.s2.plot.spectra(pixel=(90, 0))
+    assert plt.get_fignums() == []

@@ -55,10 +55,10 @@ def spectra(
     import matplotlib.pyplot as plt
 
     names = _names(ds, bands)
+    series = [_series(ds, name, pixel) for name in names]  # before a figure is made that nobody would close
     ax = plt.subplots(figsize=(9, 4), layout="constrained")[1] if ax is None else ax
     colours = plt.get_cmap("viridis")(np.linspace(0, 0.95, len(names)))
-    for name, colour in zip(names, colours, strict=True):
-        values = _series(ds, name, pixel)
+    for name, values, colour in zip(names, series, colours, strict=True):
         there = np.isfinite(values)
         ax.plot(ds["time"].values[there], values[there], ".-", color=colour, linewidth=1, markersize=3, label=_label(name))
         if future is not None and name in future:
@@ -106,8 +106,8 @@ def phase(
     import matplotlib.pyplot as plt
 
     (name,) = _names(ds, [band])
-    ax = plt.subplots(figsize=(5, 4.5), layout="constrained")[1] if ax is None else ax
     truth = _series(ds, name, pixel)
+    ax = plt.subplots(figsize=(5, 4.5), layout="constrained")[1] if ax is None else ax
     ax.plot(truth[1:], np.diff(truth), color="0.75", linewidth=4, label="observed")
     for k, (title, other) in enumerate((others or {}).items()):
         line = _series(other, name, pixel)
