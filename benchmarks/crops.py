@@ -37,11 +37,12 @@ LONG = {
 """Settings for 46 dates instead of 12."""
 
 
-def presets(names: Sequence[str], n_dates: int) -> Iterator[tuple[str, CropPreset, int]]:
+def presets(names: Sequence[str], n_dates: int, epochs: int | None = None) -> Iterator[tuple[str, CropPreset, int]]:
     """Give name, preset and members; ``ltae*5`` is an ensemble of five."""
     for text in names:
         name, _, members = text.partition("*")
         preset = CROP_PRESETS[name]
+        preset = replace(preset, epochs=epochs or preset.epochs)
         if n_dates > 12 and name in LONG:
             preset = replace(preset, settings=LONG[name])
         yield text, preset if n_dates == 12 else replace(preset, batch=128), int(members or 1)
@@ -93,12 +94,12 @@ def score(data: xr.Dataset, found: list[np.ndarray]) -> str:
     return f"{100 * accuracy_score(truth, all_):.1f} | {100 * macro:.1f} | {spread}"
 
 
-def table(data: xr.Dataset, names: Sequence[str], n_folds: int, seed: int) -> None:
+def table(data: xr.Dataset, names: Sequence[str], n_folds: int, seed: int, epochs: int | None) -> None:
     """Print a row a preset."""
     classes = len(set(data["label"].values.tolist()))
     print(f"{data.sizes['sample']} samples, {classes} classes, {data.sizes['time']} dates, {n_folds} of 5 folds, seed {seed}\n")
     print("| model | OA % | macro-F1 % | macro-F1 of folds | seconds |\n|---|---|---|---|---|")
-    rows = [*presets([n for n in names if n != "tuned"], data.sizes["time"])]
+    rows = [*presets([n for n in names if n != "tuned"], data.sizes["time"], epochs)]
     if "tuned" in names:
         start = time.perf_counter()
         found = [tuned_forest(data, k, seed) for k in range(n_folds)]
@@ -156,6 +157,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", help="Presets, with *5 for an ensemble of five, and tuned for the tuned random forest.")
     parser.add_argument("--folds", type=int, default=5, help="Of five, how many are done.")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, help="Of networks, instead of their presets'.")
     parser.add_argument("--on", choices=["canada", "ucr", "simulated"], default="canada", help="Of train.")
     parser.add_argument("--name", help="Of train: of the model.")
     parser.add_argument("--folder", type=Path, default=Path("models"), help="Of train.")
@@ -169,9 +171,9 @@ def main() -> None:
         return
     every = ["tuned", *CROP_PRESETS, "ltae*5"]
     if told.what == "canada":
-        table(samples.folds(canada(), 5, by="block", seed=told.seed), told.models or every, told.folds, told.seed)
+        table(samples.folds(canada(), 5, by="block", seed=told.seed), told.models or every, told.folds, told.seed, told.epochs)
     else:
-        table(samples.folds(ucr(), 5, by="sample", seed=told.seed), told.models or every, told.folds, told.seed)
+        table(samples.folds(ucr(), 5, by="sample", seed=told.seed), told.models or every, told.folds, told.seed, told.epochs)
 
 
 if __name__ == "__main__":
