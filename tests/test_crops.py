@@ -157,6 +157,8 @@ def test_a_year_from_september_on(model, tmp_path):
     assert (cube.s2.crops(model, start="2018-01")["class"].values > 0).any()
     with pytest.raises(xs.TimeError, match="seasons begin in month 1 here, and start is 2018-03-01"):
         cube.s2.crops(model, start="2018-03")
+    with pytest.raises(xs.TimeError, match=r"dates in 5 of the 12 periods from 2018-01-01 on, and model test needs 6"):
+        cube.isel(time=slice(9)).s2.crops(model, start="2018-01")
     with pytest.raises(xs.TimeError, match="no date of the cube"):
         cube.s2.crops(model, start="2020-01")
     with pytest.raises(xs.TimeError, match="'soon', which is no date"):

@@ -125,6 +125,12 @@ def in_periods(ds: xr.Dataset, card: Card, start: str | None = None) -> xr.Datas
             f"no date of the cube ({times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}) lies in the {card.dates} periods from "
             f"{edges[0]:%Y-%m-%d} on; give another start"
         )
+    n_seen, least = len(np.unique(edges.searchsorted(times[inside], side="right"))), card.least_dates or card.dates
+    if n_seen < least:
+        raise TimeError(
+            f"the cube has dates in {n_seen} of the {card.dates} periods from {edges[0]:%Y-%m-%d} on, and model {card.name} needs "
+            f"{least} or more; open more dates"
+        )
     chosen = ds.isel(time=np.flatnonzero(inside))
     if times[inside].isin(edges[:-1]).all():
         return _placed(chosen, edges[:-1])
