@@ -92,7 +92,6 @@ def test_an_ensemble_in_fp32_is_the_module():
     ("network", "dtype"),
     [
         (lstm(), torch.float32),
-        (lstm(both=True), torch.bfloat16),
         (LTAE(N_IN, 5, DATES, width=16, heads=4), torch.bfloat16),
     ],
 )

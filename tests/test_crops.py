@@ -251,3 +251,17 @@ def test_a_job_maps_and_smooths_crops_block_by_block(model, tmp_path):
     expected = cube.s2.crops(model).s2.smooth("majority", size=5).compute()
     np.testing.assert_array_equal(found["class"].values, expected["class"].values)
     np.testing.assert_allclose(found["confidence"].values, expected["confidence"].values, atol=1e-5)
+
+
+def test_a_classifier_may_take_the_sun_as_well(tmp_path):
+    channels = (*(Channel(b, 0.1, 0.3) for b in BANDS), Channel("cos_sza", 0.0, 1.0))
+    card = Card("sun", "mlp", {"widths": [8], "dropout": 0.0}, channels, (), 20.0, 1, 0, "Apache-2.0", 3, CLASSES)
+    torch.manual_seed(0)
+    found = save_model(build_network(card), card, tmp_path)
+    cube = monthly((3, 6, 5), gaps=0)
+    low, high = (cube.assign_coords(sza=("time", np.full(3, sza, np.float32))).s2.crops(found) for sza in (20, 75))
+    assert (low["class"].values > 0).all()
+    assert not np.allclose(low.confidence, high.confidence)
+    with raise_if_dask_computes():
+        lazy = cube.assign_coords(sza=("time", np.full(3, 20, np.float32))).chunk(y=4, x=3).s2.crops(found)
+    xr.testing.assert_allclose(lazy.compute(), low, rtol=1e-5, atol=1e-6)

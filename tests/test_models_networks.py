@@ -32,7 +32,7 @@ SETTINGS = {
 }
 """Beside the defaults, with which every network of the table is tested."""
 SERIES = {
-    "lstm": ({"widths": [8, 5], "dropout": 0.4}, {"widths": [6], "both": True, "dropout": 0.4}, {"widths": [5], "ensemble": 2}),
+    "lstm": ({"widths": [8, 5], "dropout": 0.4}, {"widths": [6], "dropout": 0.4}, {"widths": [5], "ensemble": 2}),
     "starrnn": ({"widths": [8, 8], "dropout": 0.3}, {"widths": [7, 5]}),
     "msresnet": ({"widths": [6, 8], "dropout": 0.5}, {"widths": [4, 4, 6], "kernels": [3, 5]}),
     "inceptiontime": ({"width": 4, "kernels": [5, 3], "depth": 6, "dropout": 0.5}, {"width": 3, "kernels": [3], "depth": 3}),

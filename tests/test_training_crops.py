@@ -198,6 +198,8 @@ def test_samples_that_cannot_be_learnt_from(tmp_path, change, words):
 def test_options_that_are_not_known(tmp_path):
     with pytest.raises(xs.XSentinelError, match="train_crops has no depth"):
         learnt(tmp_path, depth=3)
+    with pytest.raises(xs.XSentinelError, match="least is 0"):
+        learnt(tmp_path, least=0)
     with pytest.raises(xs.XSentinelError, match="preset 'best' is not known"):
         learnt(tmp_path, preset="best")
 

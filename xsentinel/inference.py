@@ -123,7 +123,8 @@ def classify(
     if not card.classes:
         raise XSentinelError(f"model {card.name} estimates {', '.join(o.name for o in card.outputs)} and tells no classes apart")
     bands = _inputs(ds, model, sampling, execution)
-    data = _run(bands, [], model, sampling, execution, probabilities)
+    planes = [_values(c, _geometry(c, ds, None, None)) for c in card.geometry]
+    data = _run(bands, planes, model, sampling, execution, probabilities)
     like = bands[0].isel(time=-1, drop=True) if "time" in bands[0].dims else bands[0]
     mapping = grid_mapping_name(bands[0])
     shared = provenance(model, sampling, execution) | ({"grid_mapping": mapping} if mapping else {})

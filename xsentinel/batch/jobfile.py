@@ -67,7 +67,9 @@ def read_jobfile(path: str | PathLike[str]) -> JobFile:
         If a step is none.
     """
     file = Path(path)
-    found = _load(file)
+    found = load_mapping(file, "xsentinel run --help")
+    if set(found) - set(KEYS):
+        raise ReadError(f"{file} has {', '.join(map(str, set(found) - set(KEYS)))}; a job file has {', '.join(KEYS)}")
     how, options = found.get("open") or {}, found.get("options") or {}
     for name, value, known in (("open", how, None), ("options", options, OPTIONS)):
         if not isinstance(value, Mapping) or (known and set(value) - set(known)):
@@ -75,16 +77,22 @@ def read_jobfile(path: str | PathLike[str]) -> JobFile:
     return JobFile(file, _pairs(file, found), how, Steps.of(found.get("steps") or []), options)
 
 
-def _load(file: Path) -> Mapping[str, Any]:
+def load_mapping(file: Path, advice: str) -> Mapping[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises
+    ------
+    ReadError
+        If it cannot be read or holds anything else.
+    """
     import yaml
 
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
-        raise ReadError(f"{file} cannot be read as YAML: {err}; see xsentinel run --help for what a job file holds") from err
-    if not isinstance(found, Mapping) or set(found) - set(KEYS):
-        wrong = ", ".join(map(str, set(found) - set(KEYS))) if isinstance(found, Mapping) else f"{found!r:.60}"
-        raise ReadError(f"{file} has {wrong}; a job file has {', '.join(KEYS)}")
+        raise ReadError(f"{file} cannot be read as YAML: {err}; see {advice} for what a job file holds") from err
+    if not isinstance(found, Mapping):
+        raise ReadError(f"{file} has {found!r:.60}; see {advice} for what a job file holds")
     return found
 
 
@@ -95,8 +103,8 @@ def _pairs(file: Path, found: Mapping[str, Any]) -> tuple[tuple[Any, str], ...]:
     if not whole and given != {"tiles"}:
         raise ReadError(f"{file} needs input and output, or tiles, a table that has them as columns (and not both)")
     if whole:
-        return (_apart(_placed(file, found["input"]), str(_placed(file, found["output"]))),)
-    table = Path(_placed(file, found["tiles"]))
+        return (_apart(placed(file, found["input"]), str(placed(file, found["output"]))),)
+    table = Path(placed(file, found["tiles"]))
     try:
         with table.open(newline="", encoding="utf-8") as rows:
             pairs = [(row["input"], row["output"]) for row in csv.DictReader(rows)]
@@ -105,7 +113,7 @@ def _pairs(file: Path, found: Mapping[str, Any]) -> tuple[tuple[Any, str], ...]:
     outputs = [output for _, output in pairs]
     if not pairs or len(set(outputs)) < len(outputs):
         raise ReadError(f"{table} has {'no rows' if not pairs else 'an output more than once'}; give each input an output of its own")
-    return tuple(_apart(_placed(table, i), str(_placed(table, o))) for i, o in pairs)
+    return tuple(_apart(placed(table, i), str(placed(table, o))) for i, o in pairs)
 
 
 def _apart(source: Any, output: str) -> tuple[Any, str]:
@@ -115,9 +123,9 @@ def _apart(source: Any, output: str) -> tuple[Any, str]:
     return source, output
 
 
-def _placed(file: Path, told: Any) -> Any:
+def placed(file: Path, told: Any) -> Any:
     """Read relative paths from the folder of the file; leave URLs alone."""
     if isinstance(told, list):
-        return [_placed(file, one) for one in told]
+        return [placed(file, one) for one in told]
     text = str(told)
     return text if "://" in text else str(file.parent / Path(text).expanduser())

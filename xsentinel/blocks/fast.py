@@ -62,7 +62,7 @@ class Runner:
 
 def _lstm(network: LSTM, dtype: torch.dtype) -> Runner | None:
     """Run LSTM layers in bfloat16, in which torch's own take three to five times as long; in float32 they do not."""
-    if network.both or dtype != torch.bfloat16:
+    if dtype != torch.bfloat16:
         return None
     return Runner(dtype, network.dates, len(network.sites), partial(_Recurrent, network))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from math import cos, pi, sin
@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from xsentinel.blocks.fillings import FILLINGS
 from xsentinel.blocks.model import Model, read_network
 from xsentinel.blocks.predict import Execution
 from xsentinel.blocks.threads import on_threads, one_torch_thread
 from xsentinel.errors import ReadError
-from xsentinel.kernels.cressman import fill_cressman
 from xsentinel.kernels.forecast import YEAR, season_mean
-from xsentinel.kernels.linear import fill_linear, fill_nearest
-from xsentinel.kernels.savgol import fill_savgol
-from xsentinel.kernels.whittaker import fill_whittaker
 from xsentinel.models.card import Card, Forecast
 
 if TYPE_CHECKING:
@@ -31,15 +28,6 @@ if TYPE_CHECKING:
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
-
-FILLINGS: dict[str, Callable[..., Float32]] = {
-    "linear": fill_linear,
-    "nearest": fill_nearest,
-    "cressman": fill_cressman,
-    "whittaker": fill_whittaker,
-    "savgol": fill_savgol,
-}
-"""Kernels that bring a series to regular dates, by the name that a card gives."""
 
 AT_ONCE = 768
 """Series carried on together: their hidden layer of 150 in float32, 0.5 MB, stays in a core's cache."""

@@ -24,7 +24,7 @@ from xsentinel.mapping.job import CropJob, Tile
 from xsentinel.products.clouds import mask_clouds
 from xsentinel.products.crops import crops, season
 from xsentinel.training import reliable, train_crops
-from xsentinel.training.crops import MONTHLY, probabilities
+from xsentinel.training.crops import MONTHLY, assess_series
 
 T = TypeVar("T")
 
@@ -207,8 +207,7 @@ def assess_samples(model: Model, drawn: xr.Dataset) -> accuracy.Assessment:
             f"{', '.join(bands)}"
         )
     values = drawn["reflectance"].sel(band=list(card.bands)).values.astype(np.float32)
-    told = np.array([c.code for c in card.classes], np.uint8)[probabilities(read_network(model), card.channels, values).argmax(1)]
-    return accuracy.assess(told, drawn["label"].values, classes={c.code: c.name for c in card.classes}, ignore=0)
+    return assess_series(read_network(model), card, values, drawn["label"].values)
 
 
 def on_side(drawn: xr.Dataset, side: str | None = None) -> xr.Dataset:

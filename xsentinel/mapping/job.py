@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from xsentinel.batch.jobfile import load_mapping, placed
 from xsentinel.errors import ReadError
 from xsentinel.samples import Equal, Legend, Proportional, Stratified, legend
 from xsentinel.samples.rules import Rule
@@ -96,7 +97,8 @@ def read_job(path: str | PathLike[str]) -> CropJob:
         If legend or rule cannot be understood.
     """
     file = Path(path)
-    found = _load(file)
+    found = load_mapping(file, "xsentinel train crops --help")
+    _check_keys(file, found)
     here = file.parent
     how, mask, reliable = found.get("open") or {}, found.get("mask_clouds", {}), found.get("reliable", 0.25)
     told = {key: found[key] for key in ("column", "erode", "split", "block", "train", "maps") if key in found}
@@ -119,20 +121,11 @@ KEYS = ("tiles", "out", "legend", "draw")
 MORE = ("open", "mask_clouds", "start", "column", "erode", "split", "block", "train", "reliable", "maps", "other")
 
 
-def _load(file: Path) -> Mapping[str, Any]:
-    import yaml
-
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
-        raise ReadError(f"{file} cannot be read as YAML: {err}; see xsentinel train crops --help for what a job file holds") from err
-    if not isinstance(found, Mapping):
-        raise ReadError(f"{file} holds {found!r:.60}; a job file has {', '.join(KEYS)}")
+def _check_keys(file: Path, found: Mapping[str, Any]) -> None:
     missing, odd = [key for key in KEYS if key not in found], sorted(set(map(str, found)) - {*KEYS, *MORE})
     if missing or odd:
         raise ReadError(f"{file} lacks {', '.join(missing) or 'nothing'} and has {', '.join(odd) or 'nothing'} that is not known; it may "
                         f"have {', '.join((*KEYS, *MORE))}")  # fmt: skip
-    return found
 
 
 def _tiles(file: Path, told: Any) -> tuple[Tile, ...]:
@@ -142,13 +135,8 @@ def _tiles(file: Path, told: Any) -> tuple[Tile, ...]:
     for name, one in told.items():
         if not isinstance(one, Mapping) or set(one) != {"cube", "labels"}:
             raise ReadError(f"{file}: tile {name} is {one!r:.60}; give its cube and its labels")
-        tiles.append(Tile(str(name), _placed(file, one["cube"]), _placed(file, one["labels"])))
+        tiles.append(Tile(str(name), placed(file, one["cube"]), placed(file, one["labels"])))
     return tuple(tiles)
-
-
-def _placed(file: Path, told: Any) -> str:
-    text = str(told)
-    return text if "://" in text else str(file.parent / Path(text).expanduser())
 
 
 def _rule(file: Path, told: Any) -> Rule:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -21,27 +22,19 @@ class LSTM(SeriesNetwork):
         Units of each layer; 200, 125, 100 in the paper.
     dropout : float
         Rate behind each layer, the same units at all dates.
-    both : bool
-        Whether a second stack reads the dates backwards; the paper's does not.
     """
 
-    def __init__(
-        self, n_in: int, n_out: int, dates: int, widths: Sequence[int] = (200, 125, 100), dropout: float = 0.0, both: bool = False
-    ) -> None:
+    def __init__(self, n_in: int, n_out: int, dates: int, widths: Sequence[int] = (200, 125, 100), dropout: float = 0.0) -> None:
         super().__init__(n_in, dates)
         if not widths:
             raise ValueError("it takes a width or more")
-        ways = 2 if both else 1
-        inner = [ways * width for width in widths]
-        given = (self.planes, *inner[:-1])
-        self.layers = nn.ModuleList(nn.LSTM(a, b, batch_first=True, bidirectional=both) for a, b in zip(given, widths, strict=True))
-        self.head = nn.Linear(inner[-1], n_out)
-        self.sites, self.both = sites(inner, dropout), both
+        self.layers = nn.ModuleList(nn.LSTM(a, b, batch_first=True) for a, b in pairwise((self.planes, *widths)))
+        self.head = nn.Linear(widths[-1], n_out)
+        self.sites = sites(widths, dropout)
 
     def classify(self, series: Tensor, masks: Masks) -> Tensor:
         """series: (pixel, date, plane) → (pixel, class)."""
         for layer, mask in zip(self.layers, masks, strict=True):
             series = scale(layer(series)[0], mask)
-        last = series.amax(1) if self.both else series[:, -1]
-        out: Tensor = self.head(last)
+        out: Tensor = self.head(series[:, -1])
         return out

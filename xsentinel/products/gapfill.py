@@ -13,23 +13,14 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from xsentinel.blocks.fillings import FILLINGS
 from xsentinel.blocks.series import Output, SeriesPlan, contiguous_in_time, map_series, plan_cube
 from xsentinel.cube import STORAGE_ATTRS, band_variables, check_dims, encoding_of, grid_mapping_name, parse_dates
 from xsentinel.errors import BandError, TimeError, XSentinelError
-from xsentinel.kernels.cressman import fill_cressman
 from xsentinel.kernels.gapfill import days_to_observation, flag_filled
-from xsentinel.kernels.linear import fill_linear, fill_nearest
-from xsentinel.kernels.savgol import fill_savgol
 from xsentinel.kernels.scale import decode
-from xsentinel.kernels.whittaker import fill_whittaker
 
-METHODS: dict[str, Callable[..., npt.NDArray[np.float32]]] = {
-    "linear": fill_linear,
-    "nearest": fill_nearest,
-    "cressman": fill_cressman,
-    "whittaker": fill_whittaker,
-    "savgol": fill_savgol,
-}
+METHODS = FILLINGS
 """Kernels by name; what they take beyond `COMMON` are the options of the method."""
 
 COMMON = {"values", "t_in", "t_out", "max_gap", "extrapolate", "nodata", "scale", "offset", "n_threads"}

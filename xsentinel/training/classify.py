@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from tqdm.auto import tqdm
 
 from xsentinel.models.network import Masks, Network, draw
 from xsentinel.training.crop_presets import CropPreset, Variation
+from xsentinel.training.loop import make_trainer
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,6 @@ def descend(task: Classification, folder: Path, *, resume: bool, processes: int,
 
     With patience the best weights count.
     """
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # not its hardware report and advice
     last = folder / "last.ckpt"
     best = None if patience is None else "held_out"
     keep = ModelCheckpoint(folder, monitor=best, save_last=True, save_top_k=1, filename="best", enable_version_counter=False)
@@ -149,20 +148,7 @@ def descend(task: Classification, folder: Path, *, resume: bool, processes: int,
         callbacks.append(EarlyStopping("held_out", patience=patience))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice on workers and loggers
-        trainer = Trainer(
-            accelerator="auto",
-            devices=processes if processes > 1 else "auto",
-            strategy="ddp" if processes > 1 else "auto",
-            max_epochs=task.preset.epochs,
-            gradient_clip_val=1.0,
-            callbacks=callbacks,
-            logger=False,
-            default_root_dir=folder,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            reload_dataloaders_every_n_epochs=1,
-        )
+        trainer = make_trainer(folder, callbacks, processes, max_epochs=task.preset.epochs, enable_progress_bar=False)
         torch.manual_seed(task.key[0])
         trainer.fit(task, ckpt_path=str(last) if resume and last.exists() else None)
     if best:

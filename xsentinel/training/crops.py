@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 import xarray as xr
 
+from xsentinel.accuracy import Assessment, assess
 from xsentinel.blocks.model import Model, load_model, read_network, save_model
 from xsentinel.errors import XSentinelError
 from xsentinel.models.card import Card, Channel, Periods
@@ -96,7 +97,10 @@ def train_crops(
     series, learnt = _with_classes_of(start, series), _with_classes_of(start, learnt)
     _check_start(start, series, chosen)
     channels = limits(learnt) if start is None else start.card.channels
-    least, n_dates = options.pop("least") or -(-series.values.shape[1] // 2), series.values.shape[1]
+    n_dates, least = series.values.shape[1], options.pop("least")
+    least = -(-n_dates // 2) if least is None else least
+    if not 1 <= least <= n_dates:
+        raise XSentinelError(f"least is {least}; a pixel must have been seen at 1 … {n_dates} of the {n_dates} dates")
     pixel = float(samples.attrs.get("resolution_m", 10.0)) if resolution_m is None else resolution_m
     rough = Card(name, chosen.network, {}, channels, (), pixel, 1, 0, "Apache-2.0", n_dates, series.classes, least, periods)
     network, settings = _fit(rough, chosen, learnt, series.at(held), start, Path(out), seed, options)
@@ -198,13 +202,16 @@ def probabilities(network: Network, channels: tuple[Channel, ...], values: npt.N
     return out
 
 
+def assess_series(network: Network, card: Card, values: npt.NDArray[np.float32], codes: npt.NDArray[np.uint8]) -> Assessment:
+    """Score a classifier on series (sample, date, band), reflectance, of known codes."""
+    told = np.array([c.code for c in card.classes], np.uint8)[probabilities(network, card.channels, values).argmax(1)]
+    return assess(told, codes, classes={c.code: c.name for c in card.classes}, ignore=0)
+
+
 def _scores(network: Network, card: Card, held: Series) -> dict[str, Any]:
     """Score on what was held out."""
     if not len(held.codes):
         return {}
-    from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
-
-    answer = probabilities(network, card.channels, held.values).argmax(1)
-    found = {"n": len(held.codes), "OA": accuracy_score(held.places, answer), "kappa": cohen_kappa_score(held.places, answer)}
-    found["macro F1"] = f1_score(held.places, answer, average="macro", labels=np.unique(held.places), zero_division=0)
-    return {"validation": ", ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in found.items())}
+    found = assess_series(network, card, held.values, held.codes)
+    scores = {"OA": found.overall_accuracy, "kappa": found.kappa, "macro F1": found.macro_f1}
+    return {"validation": ", ".join([f"n {len(held.codes)}", *(f"{name} {value:.4f}" for name, value in scores.items())])}

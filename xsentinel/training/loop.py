@@ -88,27 +88,31 @@ def freeze_norms(network: nn.Module) -> None:
             module.eval()
 
 
+def make_trainer(folder: Path, callbacks: list[Callback], processes: int, **limits: Any) -> Trainer:
+    """Give Lightning's trainer as all our loops want it: on what is there, gradients clipped, an epoch's batches made anew."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # not its hardware report and advice
+    return Trainer(
+        accelerator="auto",
+        devices=processes if processes > 1 else "auto",
+        strategy="ddp" if processes > 1 else "auto",
+        gradient_clip_val=1.0,
+        callbacks=callbacks,
+        logger=False,
+        default_root_dir=folder,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+        **limits,
+    )
+
+
 def fit(task: Regression, folder: Path, *, resume: bool, processes: int, progress: bool, patience: int | None) -> None:
     """Train until the last step, or until the held-out distance has not fallen for ``patience`` epochs."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # not its hardware report and advice
     last = folder / "checkpoints" / "last.ckpt"
     keep = ModelCheckpoint(folder / "checkpoints", monitor="held_out", save_last=True, filename="best", enable_version_counter=False)
     callbacks: list[Callback] = [keep, *([TQDMProgressBar()] if progress else [])]
     if patience is not None:
         callbacks.append(EarlyStopping("held_out", patience=patience))
-    trainer = Trainer(
-        accelerator="auto",
-        devices=processes if processes > 1 else "auto",
-        strategy="ddp" if processes > 1 else "auto",
-        max_steps=task.preset.steps,
-        gradient_clip_val=1.0,
-        callbacks=callbacks,
-        logger=False,
-        default_root_dir=folder,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,
-    )
+    trainer = make_trainer(folder, callbacks, processes, max_steps=task.preset.steps, enable_progress_bar=progress)
     torch.manual_seed(task.seed)
     trainer.fit(task, ckpt_path=str(last) if resume and last.exists() else None)
