@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import xsentinel as xs
 from tests.conftest import raise_if_dask_computes
 from tests.cubes import make_cube
-from xsentinel.products.gapfill import METHODS, fill_gaps
+from xsentinel.gapfill import METHODS, fill_gaps
 
 FEW = ("B04", "B8A")
 
