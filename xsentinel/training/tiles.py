@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xsentinel.cube import Encoding, check_reflectance, encoding_of
+from xsentinel.cube import Encoding, encoding_of
 from xsentinel.errors import GridError
 
 Array = npt.NDArray[Any]
@@ -102,6 +102,11 @@ class Tile:
         """Whether bands are stored in several ways, so that windows are decoded."""
         return len({b.dtype for b in self.bands}) > 1
 
+    @property
+    def decoding(self) -> tuple[Encoding, ...]:
+        """How the values of a window are stored."""
+        return (Encoding(),) * len(self.bands) if self.is_mixed else self.encodings
+
     def cut(self, row: int, column: int, side: int) -> Array:
         """Give a window (time, band, y, x): as stored, or of mixed bands decoded, float32."""
         n_times = self.bands[0].shape[0]
@@ -109,8 +114,6 @@ class Tile:
         out = np.empty((n_times, len(self.bands), side, side), dtype)
         for k, band in enumerate(self.bands):
             self._fill(k, (slice(0, n_times), slice(row, row + side), slice(column, column + side)), out[:, k])
-            if band.dtype.kind == "f":
-                check_reflectance(out[:, k], self.name)
         return out
 
     def _fill(self, k: int, window: tuple[slice, slice, slice], out: Array) -> None:
