@@ -268,3 +268,22 @@ def test_the_shell(tmp_path):
     again = CliRunner().invoke(main, ["parcels", *files])
     assert again.exit_code == 2
     assert "overwrite" in again.output
+
+
+def test_agreement_of_two_products_by_crop():
+    sl2p, parcels = maps((6, 40, 50), gaps=0), fields()
+    other = sl2p + np.float32(0.1)
+    first, second = (m.s2.parcels(parcels)["mean"] for m in (sl2p, other))
+    table = xs.accuracy.agreement(first, second, by="crop")
+    assert table.index.tolist() == ["maize", "wheat", "all"]
+    assert table.parcels.tolist() == [*pd.Series(parcels.crop).value_counts().sort_index(), 25]
+    np.testing.assert_allclose(table.distance, 0.1, atol=1e-5)
+    np.testing.assert_allclose(table.mse, 0.01, atol=1e-5)
+    np.testing.assert_allclose(table.correlation, 1, atol=1e-5)
+    np.testing.assert_allclose(table["2020-04-21"], 0.1, atol=1e-5)
+    with pytest.raises(xs.GridError, match="same time"):
+        xs.accuracy.agreement(first, second.isel(time=slice(1, None)), by="crop")
+    with pytest.raises(xs.XSentinelError, match="'kind'"):
+        xs.accuracy.agreement(first, second, by="kind")
+    with pytest.raises(xs.GridError, match="parcel, time"):
+        xs.accuracy.agreement(sl2p, other)

@@ -13,6 +13,7 @@ from xsentinel.accessor.plots import DataArrayPlot
 from xsentinel.io import cog as cog_
 from xsentinel.io.pack import Pack
 from xsentinel.products import parcels as parcels_
+from xsentinel.products import phenology as phenology_
 from xsentinel.products import smooth as smooth_
 from xsentinel.products.smooth import Method as SmoothMethod
 from xsentinel.products.smooth import Variance
@@ -54,6 +55,12 @@ class S2DataArray:
         name: str | None = None,
     ) -> xr.Dataset:
         return parcels_.parcels(self._da, polygons, stats=stats, coverage=coverage, name=name)
+
+    @borrow(phenology_.phenology)
+    def phenology(
+        self, *, threshold: float = 0.2, first_month: int = 1, least: float = 0.0, years: tuple[int, int] | None = None
+    ) -> xr.Dataset:
+        return phenology_.phenology(self._da, threshold=threshold, first_month=first_month, least=least, years=years)
 
     @borrow(cog_.to_cog)
     def to_cog(
