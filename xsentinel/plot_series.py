@@ -1,4 +1,4 @@
-"""Pictures of series: spectra in time, past and forecast, and phase diagrams."""
+"""Pictures of series: spectra in time, past and forecast, phase diagrams, estimates with their interval."""
 
 from __future__ import annotations
 
@@ -117,6 +117,111 @@ def phase(
     ax.set_title(_where(ds, pixel), fontsize="medium", loc="left")
     ax.legend(fontsize="small")
     return ax
+
+
+def series(
+    ds: xr.Dataset,
+    variable: str | None = None,
+    *,
+    pixel: tuple[int, int] | None = None,
+    parcel: Any = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a variable in time with its interval, what was observed and what was filled apart.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Maps (time, y, x) or parcels (parcel, time): with ``<variable>_lower`` and ``<variable>_upper`` an interval is shaded, else with
+        ``<variable>_std`` twice that; with ``source`` or ``filled`` (0: observed) dates that were not observed are hollow.
+    variable : str, optional
+        The first of floating point numbers if not given.
+    pixel : (int, int), optional
+        Row and column; the mean of all pixels if neither it nor `parcel` is given.
+    parcel : optional
+        Name of a parcel; its neighbours are not drawn.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    TimeError, XSentinelError
+        If there is no time, or the variable, pixel or parcel is not there.
+    """
+    import matplotlib.pyplot as plt
+
+    if parcel is not None:
+        ds = _of_parcel(ds, parcel)
+    name = _first_float(ds) if variable is None else _names(ds, [variable])[0]
+    values, shade, told = _series(ds, name, pixel), _shade(ds, name, pixel), _observed(ds, pixel)
+    ax = plt.subplots(figsize=(9, 3.5), layout="constrained")[1] if ax is None else ax
+    there, times = np.isfinite(values), ds["time"].values
+    if shade is not None:
+        ax.fill_between(times[there], shade[0][there], shade[1][there], color=SERIES, alpha=0.2, linewidth=0, label=shade[2])
+    ax.plot(times[there], values[there], "-", color=SERIES, linewidth=1)
+    seen = there if told is None else there & told
+    ax.plot(times[seen], values[seen], "o", color=SERIES, markersize=5, label="observed" if told is not None else None)
+    if told is not None and (there & ~told).any():
+        hollow = there & ~told
+        ax.plot(times[hollow], values[hollow], "o", markerfacecolor="white", color=SERIES, markersize=5, label="not observed")
+    unit = ds[name].attrs.get("units", "")
+    ax.set_ylabel(f"{name} [{unit}]" if unit not in ("", "1") else name)
+    place = f"parcel {parcel}" if parcel is not None else _where(ds, pixel)
+    ax.set_title(f"{ds[name].attrs.get('long_name', name)}; {place}", fontsize="medium", loc="left")
+    if shade is not None or told is not None:
+        ax.legend(fontsize="small", frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    ax.tick_params(axis="x", labelrotation=30)
+    return ax
+
+
+SERIES = "#0072B2"
+"""Blue of Okabe and Ito, which the colour-blind tell from grey and orange."""
+
+
+def _of_parcel(ds: xr.Dataset, parcel: Any) -> xr.Dataset:
+    if "parcel" not in ds.dims:
+        raise XSentinelError(f"there are no parcels to choose {parcel!r} from; the dims are {', '.join(map(str, ds.dims))}")
+    try:
+        return ds.sel(parcel=parcel)
+    except KeyError as err:
+        few = ", ".join(map(str, ds["parcel"].values[:5]))
+        raise XSentinelError(f"parcel {parcel!r} is not there; there are {ds.sizes['parcel']}, such as {few}") from err
+
+
+def _first_float(ds: xr.Dataset) -> str:
+    _names(ds, [])
+    found = next((str(v) for v, a in ds.data_vars.items() if a.dtype.kind == "f" and "time" in a.dims), None)
+    if found is None:
+        raise XSentinelError(f"the dataset has no series to draw; it has {', '.join(map(str, ds.data_vars)) or 'nothing'}")
+    return found
+
+
+def _shade(ds: xr.Dataset, name: str, pixel: tuple[int, int] | None) -> tuple[npt.NDArray[Any], npt.NDArray[Any], str] | None:
+    """Give the lower and the upper end of what is shaded, and what it is."""
+    if f"{name}_lower" in ds and f"{name}_upper" in ds:
+        low, high = (_series(ds, f"{name}_{end}", pixel) for end in ("lower", "upper"))
+        share = ds[f"{name}_lower"].attrs.get("confidence")
+        return low, high, f"{share:.0%} interval" if share else "interval"
+    beside = f"{name}_std" if f"{name}_std" in ds else name.removesuffix("mean") + "std"
+    if beside == name or beside not in ds:
+        return None
+    middle, spread = _series(ds, name, pixel), _series(ds, beside, pixel)
+    return middle - 2 * spread, middle + 2 * spread, "± 2 standard deviations"
+
+
+def _observed(ds: xr.Dataset, pixel: tuple[int, int] | None) -> npt.NDArray[np.bool_] | None:
+    """Tell which dates were observed, by most pixels; None where the dataset does not say."""
+    layer = next((v for v in ("source", "filled") if v in ds and "time" in ds[v].dims), None)
+    if layer is None:
+        return None
+    meanings = dict(
+        zip(ds[layer].attrs.get("flag_meanings", "observed").split(), np.atleast_1d(ds[layer].attrs.get("flag_values", 0)), strict=False)
+    )
+    hit = (ds[layer] == meanings.get("observed", 0)).astype(np.float32).drop_attrs().to_dataset(name=layer)
+    return _series(hit, layer, pixel) >= 0.5
 
 
 def _names(ds: xr.Dataset, bands: Sequence[str] | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,14 @@ from xsentinel.accessor.borrow import borrow
 from xsentinel.accessor.plots import DataArrayPlot
 from xsentinel.io import cog as cog_
 from xsentinel.io.pack import Pack
+from xsentinel.products import parcels as parcels_
+from xsentinel.products import phenology as phenology_
 from xsentinel.products import smooth as smooth_
 from xsentinel.products.smooth import Method as SmoothMethod
 from xsentinel.products.smooth import Variance
 
 if TYPE_CHECKING:
-    pass
+    import geopandas as gpd
 
 
 @xr.register_dataarray_accessor("s2")
@@ -42,6 +44,23 @@ class S2DataArray:
         share: float = 0.5,
     ) -> xr.DataArray:
         return smooth_.smooth_map(self._da, method, size=size, variance=variance, share=share)
+
+    @borrow(parcels_.parcels)
+    def parcels(
+        self,
+        polygons: gpd.GeoDataFrame,
+        *,
+        stats: Sequence[str] = parcels_.DEFAULT,
+        coverage: bool = True,
+        name: str | None = None,
+    ) -> xr.Dataset:
+        return parcels_.parcels(self._da, polygons, stats=stats, coverage=coverage, name=name)
+
+    @borrow(phenology_.phenology)
+    def phenology(
+        self, *, threshold: float = 0.2, first_month: int = 1, least: float = 0.0, years: tuple[int, int] | None = None
+    ) -> xr.Dataset:
+        return phenology_.phenology(self._da, threshold=threshold, first_month=first_month, least=least, years=years)
 
     @borrow(cog_.to_cog)
     def to_cog(

@@ -19,6 +19,7 @@ from xsentinel.blocks.model import Model
 from xsentinel.blocks.predict import Precision
 from xsentinel.forecasting import Source
 from xsentinel.io import cog as cog_
+from xsentinel.io import table as table_
 from xsentinel.io import write as write_
 from xsentinel.io.pack import Pack
 from xsentinel.io.zarr_layout import Layout
@@ -31,6 +32,7 @@ from xsentinel.products import forecast as forecast_
 from xsentinel.products import lai as lai_
 from xsentinel.products import landcover as landcover_
 from xsentinel.products import normalise as normalise_
+from xsentinel.products import parcels as parcels_
 from xsentinel.products import smooth as smooth_
 from xsentinel.products.clouds import Classes, Dilation, Mask, Shape
 from xsentinel.products.lai import Inference
@@ -42,7 +44,7 @@ from xsentinel.sl2p import DomainRule
 from xsentinel.statistics import Statistics
 
 if TYPE_CHECKING:
-    pass
+    import geopandas as gpd
 
 
 @xr.register_dataset_accessor("s2")
@@ -306,6 +308,29 @@ class S2Dataset:
         progress: bool = False,
     ) -> list[str]:
         return write_.to_netcdf(self._ds, path, pack=pack, scale=scale, overwrite=overwrite, progress=progress)
+
+    @borrow(parcels_.parcels)
+    def parcels(
+        self,
+        polygons: gpd.GeoDataFrame,
+        *,
+        stats: Sequence[str] = parcels_.DEFAULT,
+        coverage: bool = True,
+        name: str | None = None,
+    ) -> xr.Dataset:
+        return parcels_.parcels(self._ds, polygons, stats=stats, coverage=coverage, name=name)
+
+    @borrow(table_.to_table)
+    def to_table(self) -> gpd.GeoDataFrame:
+        return table_.to_table(self._ds)
+
+    @borrow(table_.write_table)
+    def to_csv(self, path: str | PathLike[str], *, overwrite: bool = False) -> list[str]:
+        return table_.write_table(self._ds, path, overwrite=overwrite)
+
+    @borrow(table_.write_table)
+    def to_geoparquet(self, path: str | PathLike[str], *, overwrite: bool = False) -> list[str]:
+        return table_.write_table(self._ds, path, overwrite=overwrite)
 
     @borrow(cog_.to_cog)
     def to_cog(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from xsentinel import plot as plot_
+from xsentinel import plot_compare as plot_compare_
 from xsentinel import plot_series as plot_series_
 from xsentinel.accessor.borrow import borrow
 
@@ -47,6 +48,16 @@ class DatasetPlot:
     ) -> Axes:
         return plot_series_.spectra(self._ds, pixel=pixel, future=future, bands=bands, ax=ax)
 
+    @borrow(plot_series_.series)
+    def series(
+        self, variable: str | None = None, *, pixel: tuple[int, int] | None = None, parcel: Any = None, ax: Axes | None = None
+    ) -> Axes:
+        return plot_series_.series(self._ds, variable, pixel=pixel, parcel=parcel, ax=ax)
+
+    @borrow(plot_compare_.calendar)
+    def calendar(self, *, ax: Axes | None = None) -> Axes:
+        return plot_compare_.calendar(self._ds, ax=ax)
+
     @borrow(plot_series_.phase)
     def phase(
         self,
@@ -68,3 +79,9 @@ class DataArrayPlot:
     @borrow(plot_.map_array)
     def map(self, *, time: Any = None, ax: Axes | None = None, **style: Any) -> Axes:
         return plot_.map_array(self._da, time=time, ax=ax, **style)
+
+    @borrow(plot_compare_.scatter)
+    def scatter(
+        self, estimate: xr.DataArray, *, limits: tuple[float, float] | None = None, bins: int = 150, ax: Axes | None = None
+    ) -> Axes:
+        return plot_compare_.scatter(self._da, estimate, limits=limits, bins=bins, ax=ax)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 import xsentinel as xs
-from xsentinel.cli import accuracy, crops, dynamics, jobs, landcover, maps, models
+from xsentinel.cli import accuracy, crops, dynamics, jobs, landcover, maps, models, parcels
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,5 +24,5 @@ MAPS = (maps.demo, maps.info, maps.convert, maps.mask, maps.composite, maps.fill
 models.train.add_command(crops.train_crops)
 models.evaluate.add_command(crops.evaluate_crops)
 
-for command in (*MAPS, crops.crops, landcover.landcover, jobs.run, models.train, models.evaluate, accuracy.assess):
+for command in (*MAPS, crops.crops, landcover.landcover, parcels.parcels, jobs.run, models.train, models.evaluate, accuracy.assess):
     main.add_command(command)

@@ -95,9 +95,9 @@ def _class(where: str | None) -> Any:
     """Read polygons where a file is named."""
     if where is None or not Path(where).exists():
         return where
-    import geopandas as gpd
+    from xsentinel.io.polygons import read_polygons
 
-    return gpd.read_file(where)
+    return read_polygons(where)
 
 
 @models.evaluate.command("dynamics")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
@@ -20,6 +20,7 @@ from xsentinel.composite import composite
 from xsentinel.errors import ReadError, StoreError, XSentinelError
 from xsentinel.io.classes import open_classes
 from xsentinel.io.open import open as open_cube
+from xsentinel.io.polygons import read_polygons
 from xsentinel.mapping.job import CropJob, Tile
 from xsentinel.products.clouds import mask_clouds
 from xsentinel.products.crops import crops
@@ -126,7 +127,7 @@ class _Work:
             return samples.from_raster(open_classes(tile.labels), grid, legend=job.legend, erode=job.erode)
         if job.column is None:
             raise XSentinelError(f"tile {tile.name} has polygons ({tile.labels}); say by column which of their columns names the crop")
-        return samples.rasterise(_polygons(tile.labels), grid, column=job.column, legend=job.legend, erode=job.erode)
+        return samples.rasterise(read_polygons(tile.labels), grid, column=job.column, legend=job.legend, erode=job.erode)
 
     def samples(self, name: str, earlier: xr.Dataset | None = None) -> xr.Dataset:
         """Draw samples from each tile's labels, those that the weak map confirms if there are earlier ones, and split them."""
@@ -245,14 +246,3 @@ def _sided(drawn: xr.Dataset, earlier: xr.Dataset) -> xr.Dataset:
     sides = dict(zip(keys, earlier["split"].values.astype(str).tolist(), strict=True))
     here = zip(drawn["tile"].values.tolist(), drawn["block"].values.tolist(), strict=True)
     return drawn.assign_coords(split=("sample", np.array([sides.get(key, "train") for key in here])))
-
-
-def _polygons(path: str) -> Any:
-    try:
-        import geopandas
-    except ImportError as err:
-        raise XSentinelError("polygons need geopandas: pip install 'xsentinel[parcels]'") from err
-    try:
-        return geopandas.read_file(path)
-    except Exception as err:  # pyogrio raises its own kinds
-        raise ReadError(f"the polygons {path} cannot be read: {err}") from err

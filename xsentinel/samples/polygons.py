@@ -144,6 +144,19 @@ def _check(polygons: gpd.GeoDataFrame, column: str) -> None:
     """Check that polygons are polygons, with a CRS and the column."""
     if column not in polygons.columns:
         raise XSentinelError(f"the polygons have no column {column!r}; they have {', '.join(map(str, polygons.columns))}")
+    check_polygons(polygons)
+
+
+def check_polygons(polygons: gpd.GeoDataFrame) -> None:
+    """Check that polygons are polygons, with a CRS.
+
+    Raises
+    ------
+    GridError
+        If they have no CRS.
+    XSentinelError
+        If some are empty, cross themselves, or are no polygons: with their rows, and how to mend them.
+    """
     if polygons.crs is None:
         raise GridError("the polygons have no CRS; polygons.set_crs('EPSG:...') tells it")
     shape = polygons.geometry

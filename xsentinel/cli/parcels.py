@@ -1,0 +1,42 @@
+"""The shell's verb on parcels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from xsentinel.cli.options import INPUTS, OVERWRITE, errors_to_usage, opened, opening, report
+
+
+@click.command()
+@INPUTS
+@click.argument("polygons", type=click.Path(path_type=Path, exists=True))
+@click.argument("output", type=click.Path(path_type=Path))
+@opening
+@click.option(
+    "--stats",
+    default="mean,std,p10,count",
+    show_default=True,
+    help="Of mean, std, min, max, sum, count, valid (share of the area with data), median, p0 … p100, majority (of classes).",
+)
+@click.option("--variables", help="Of INPUT, separated by commas; all if not given.")
+@click.option("--centres", is_flag=True, help="Count pixels whose centre lies inside, whole, not each by the share covered.")
+@click.option("--name", help="Column of POLYGONS that names the parcels; their rows if not given.")
+@OVERWRITE
+@errors_to_usage
+def parcels(inputs: tuple[Path, ...], polygons: Path, output: Path, how: dict[str, Any], **options: Any) -> None:
+    """Summarise INPUT over POLYGONS: a table with a row for each parcel and date.
+
+    INPUT is maps or a cube; POLYGONS a file that geopandas reads (.gpkg, .geojson, .shp, .parquet); OUTPUT ends in .csv,
+    .parquet (GeoParquet) or .gpkg.
+    """
+    from xsentinel.io.polygons import read_polygons
+    from xsentinel.io.table import write_table
+
+    maps = opened(list(inputs), how)
+    if options["variables"]:
+        maps = maps[[v.strip() for v in options["variables"].split(",")]]
+    chosen = {"stats": [s.strip() for s in options["stats"].split(",")], "coverage": not options["centres"], "name": options["name"]}
+    report(write_table(maps.s2.parcels(read_polygons(polygons), **chosen), output, overwrite=options["overwrite"]))
