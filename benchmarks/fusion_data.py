@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 import xsentinel as xs
+from xsentinel.training import FusionSource
 
 DATA = Path(os.environ.get("XSENTINEL_DATA", ""))
 RESOLUTION = 20
@@ -44,3 +45,19 @@ def _simulate(seed: int, latitude: float, year: str, side: int) -> xr.Dataset:
         )
         radar = land.radar.drop_vars("spatial_ref").rename(time="time_s1")
         return made.merge(radar, compat="override").compute()
+
+
+def source_of(land: xr.Dataset, rows: slice = slice(None), columns: slice = slice(None)) -> FusionSource:
+    """Give a part of a simulated landscape as a source: SL2P as seen goes in, SL2P under a clear sky is to be found."""
+    part = land.isel(y=rows, x=columns)
+    radar = part[["VV", "VH"]].rename(time_s1="time")
+    return FusionSource(part[["SCL", "lai"]], radar, part["truth"])
+
+
+def real_sources() -> dict[str, FusionSource]:
+    """Give the Belgian site of WorldCereal that has all bands and radar; the other one lacks B03 and B04, and so SL2P."""
+    folder = DATA / "cubes" / "worldcereal" / "00002806639B424A"
+    s2 = xs.open(folder, resolution=RESOLUTION, chunks=None)
+    with xr.open_dataset(next(folder.glob("S1_*.nc"))) as file:
+        s1 = file[["VV", "VH"]].rename(timestamp="time").astype(np.float32).load()
+    return {"worldcereal/00002806639B424A": FusionSource(s2, s1)}

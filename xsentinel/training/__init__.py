@@ -14,30 +14,42 @@ if TYPE_CHECKING:
     from xsentinel.training.dynamics_presets import DynamicsPreset
     from xsentinel.training.dynamics_scores import evaluate_dynamics
     from xsentinel.training.evaluate import evaluate_lai
+    from xsentinel.training.fusion import train_fusion
+    from xsentinel.training.fusion_presets import FusionPreset
+    from xsentinel.training.fusion_scores import evaluate_fusion
+    from xsentinel.training.fusion_series import FusionSource
     from xsentinel.training.lai import train_lai
     from xsentinel.training.presets import PRESETS, Preset
 
 __all__ = [
     "PRESETS",
     "DynamicsPreset",
+    "FusionPreset",
+    "FusionSource",
     "Preset",
     "evaluate_dynamics",
+    "evaluate_fusion",
     "evaluate_lai",
     "reliable",
     "train_crops",
     "train_dynamics",
+    "train_fusion",
     "train_lai",
 ]
 
 _HOMES = {
     "PRESETS": "presets",
     "DynamicsPreset": "dynamics_presets",
+    "FusionPreset": "fusion_presets",
+    "FusionSource": "fusion_series",
     "Preset": "presets",
     "evaluate_dynamics": "dynamics_scores",
+    "evaluate_fusion": "fusion_scores",
     "evaluate_lai": "evaluate",
     "reliable": "confirmed",
     "train_crops": "crops",
     "train_dynamics": "dynamics",
+    "train_fusion": "fusion",
     "train_lai": "lai",
 }
 

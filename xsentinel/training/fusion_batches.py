@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from xsentinel.blocks.fusion import LAYERS
 from xsentinel.models.card import Channel
 from xsentinel.models.planes import limits_of
 from xsentinel.training.fusion_presets import FusionPreset
@@ -49,7 +50,7 @@ class Sample:
 
 def sample_of(series: FusionSeries, date: int, names: Sequence[str], hidden: Bool | None = None) -> Sample:
     """Give a date of a place, some of its past hidden."""
-    known = series.known[max(date - 2, 0) : date].copy()
+    known = np.isfinite(series.layers[LAYERS.index("lai"), max(date - 2, 0) : date])
     if hidden is not None and len(known):
         known[-len(hidden) :] &= ~hidden[-len(known) :]
     return Sample(series.planes(date, names, hidden), series.target[date], known.sum(0).astype(np.uint8))
@@ -71,7 +72,7 @@ class Hider:
         """Draw what is hidden of the last dates, (time, y, x): dates in a row of one place, turned, so that bad weather lasts as it does."""
         chosen = self.series[rng.integers(len(self.series))]
         start = int(rng.integers(max(1, len(chosen.times) - n_dates + 1)))
-        hidden = ~chosen.known[start : start + n_dates]
+        hidden = np.isnan(chosen.layers[LAYERS.index("lai"), start : start + n_dates])
         if rng.random() < 0.5:
             hidden = hidden[:, ::-1]
         if rng.random() < 0.5:

@@ -40,6 +40,7 @@ def evaluate_fusion(
     train: Mapping[str, FusionSource] | None = None,
     samples: int = 0,
     hidden: int = 0,
+    most: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Measure a model, and what it must beat beside it, at dates that have a whole triplet.
@@ -58,6 +59,8 @@ def evaluate_fusion(
     hidden : int
         How often each date is looked at once more with its past hidden by clouds of other dates, where few dates are cloudy and clear at
         the same time, as in real series.
+    most : int, optional
+        Dates of a place at the most, evenly spaced.
     seed : int
         Of what is hidden, and of the forest.
 
@@ -88,16 +91,21 @@ def evaluate_fusion(
     for area, places in (("", sources), ("other area", other or {})):
         if places:
             series = collect_series(places, inputs, 10**9)
-            for one, date, mask in looks(series, hidden, seed):
+            for one, date, mask in looks(series, hidden, seed, most):
                 tally.add(area, one, date, mask, methods)
     return tally.table()
 
 
-def looks(series: Sequence[FusionSeries], hidden: int, seed: int) -> Iterator[tuple[FusionSeries, int, Bool | None]]:
+def looks(
+    series: Sequence[FusionSeries], hidden: int, seed: int, most: int | None = None
+) -> Iterator[tuple[FusionSeries, int, Bool | None]]:
     """Give each date that has a whole triplet and a target as it is, and so many times with its past hidden."""
     rng, hider = np.random.default_rng(seed), Hider(series)
     for one in series:
-        for date in np.flatnonzero(one.whole & np.isfinite(one.target).any((1, 2))):
+        dates = np.flatnonzero(one.whole & np.isfinite(one.target).any((1, 2)))
+        if most is not None and dates.size > most:
+            dates = dates[np.linspace(0, dates.size - 1, most).round().astype(int)]
+        for date in dates:
             yield one, int(date), None
             for _ in range(hidden):
                 yield one, int(date), hider.draw(rng, one.target.shape[1:], HIDDEN_DATES)  # type: ignore[arg-type]
@@ -220,7 +228,7 @@ class Tally:
         return pd.DataFrame(rows)
 
 
-def held_out(answer: Answer, looked: Iterator[tuple[FusionSeries, int, Bool | None]], names: Sequence[str]) -> dict[str, HeldOut]:
+def held_out_answers(answer: Answer, looked: Iterator[tuple[FusionSeries, int, Bool | None]], names: Sequence[str]) -> dict[str, HeldOut]:
     """Run samples over places held out; give the pixels with a target, by place."""
     found: dict[str, list[HeldOut]] = {}
     for series, date, hidden in looked:

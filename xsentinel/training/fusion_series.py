@@ -67,11 +67,6 @@ class FusionSeries:
     """YYYY-MM-DD."""
     inputs: FusionInputs
 
-    @property
-    def known(self) -> Bool:
-        """Tell where leaf area was seen, (time, y, x)."""
-        return np.isfinite(self.layers[LAYERS.index("lai")])
-
     @cached_property
     def whole(self) -> Bool:
         """Tell which dates have a whole triplet, with radar at all three, (time,)."""

@@ -130,13 +130,15 @@ def make_trainer(folder: Path, callbacks: list[Callback], processes: int, **limi
     )
 
 
-def fit(task: Regression, folder: Path, *, resume: bool, processes: int, progress: bool, patience: int | None) -> None:
+def fit(
+    task: Regression, folder: Path, *, resume: bool, processes: int, progress: bool, patience: int | None, precision: Any = "32-true"
+) -> None:
     """Train until the last step, or until the held-out distance has not fallen for ``patience`` epochs."""
     last = folder / "checkpoints" / "last.ckpt"
     keep = ModelCheckpoint(folder / "checkpoints", monitor="held_out", save_last=True, filename="best", enable_version_counter=False)
     callbacks: list[Callback] = [keep, *([TQDMProgressBar()] if progress else [])]
     if patience is not None:
         callbacks.append(EarlyStopping("held_out", patience=patience))
-    trainer = make_trainer(folder, callbacks, processes, max_steps=task.preset.steps, enable_progress_bar=progress)
+    trainer = make_trainer(folder, callbacks, processes, max_steps=task.preset.steps, enable_progress_bar=progress, precision=precision)
     torch.manual_seed(task.seed)
     trainer.fit(task, ckpt_path=str(last) if resume and last.exists() else None)
