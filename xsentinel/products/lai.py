@@ -149,7 +149,7 @@ def lai(
     if found.card.fusion is not None:
         return _under_clouds(ds, s1, found, how, teacher)
     given = {"resolution": resolution, "domain": None if domain == "flag" else domain, "s1": s1}
-    _refuse(f"model {found.card.name} takes the inputs of its card", given, "model='sl2p', or for s1 model='fusion'")
+    _refuse("a network takes the inputs of its card", given, "model='sl2p', or for s1 model='fusion'")
     maps = infer(ds, found, how.sampling, how.execution, angles, platform)
     if samples:
         maps |= _interval(maps, found.card, how.rule, samples)
