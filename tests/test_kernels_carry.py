@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from xsentinel.kernels.carry import carry, take_dates
+from xsentinel.kernels.carry import carry, days_since, take_dates
 
 NAN = float("nan")
 
@@ -75,13 +75,29 @@ def test_an_old_date_comes_not_back_behind_a_new_one():
     assert (last[2, 0], before[2, 0]) == (1, -1)
 
 
-@given(arrays(np.float32, (5, 6), elements=st.sampled_from([NAN, -3.0, 0.0, 2.0])), arrays(np.int16, 6, elements=st.integers(-1, 4)))
+@given(
+    arrays(np.float32, (5, 3, 4), elements=st.sampled_from([NAN, -3.0, 0.0, 2.0])), arrays(np.int16, (3, 4), elements=st.integers(-1, 4))
+)
 def test_take_dates_takes_or_stands_in(values, dates):
-    otherwise, out = np.arange(6, dtype=np.float32), np.empty(6, np.float32)
+    otherwise, out = np.arange(12, dtype=np.float32).reshape(3, 4), np.empty((3, 4), np.float32)
     take_dates(values, dates, otherwise, out)
-    for p, date in enumerate(dates):
-        value = values[date, p] if date >= 0 else NAN
-        assert out[p] == (otherwise[p] if np.isnan(value) else value)
+    for place in np.ndindex(3, 4):
+        value = values[(dates[place], *place)] if dates[place] >= 0 else NAN
+        assert out[place] == (otherwise[place] if np.isnan(value) else value)
+    views, part = np.empty((3, 8), np.float32), np.empty((5, 6, 8), np.float32)
+    part[:, ::2, ::2] = values
+    take_dates(part[:, ::2, ::2], dates, otherwise, views[:, 1::2])
+    np.testing.assert_array_equal(views[:, 1::2], out)
+
+
+@given(SERIES)
+def test_days_since_the_last_date(series):
+    values, days, _ = series
+    since = np.empty(values.shape, np.float32)
+    days_since(values, days, since)
+    for (t, p), found in np.ndenumerate(since):
+        clear = [days[k] for k in range(t + 1) if not np.isnan(values[k, p])]
+        assert np.isnan(found) if not clear else found == np.float32(days[t] - clear[-1])
 
 
 @pytest.mark.parametrize("n_times", [1, 3])

@@ -50,13 +50,34 @@ def take_dates(values, dates, otherwise, out):
 
     Parameters
     ----------
-    values : (time, pixel), float32
-    dates : (pixel,), int16
+    values : (time, y, x), float32
+    dates : (y, x), int16
         Indices; below 0 for none.
-    otherwise : (pixel,), float32
-    out : (pixel,), float32
+    otherwise : (y, x), float32
+    out : (y, x), float32
         Written.
     """
-    for p in range(dates.size):
-        value = values[dates[p], p] if dates[p] >= 0 else otherwise[p]
-        out[p] = value if value == value else otherwise[p]
+    for i in range(dates.shape[0]):
+        for j in range(dates.shape[1]):
+            value = values[dates[i, j], i, j] if dates[i, j] >= 0 else otherwise[i, j]
+            out[i, j] = value if value == value else otherwise[i, j]
+
+
+@_jit
+def days_since(values, days, out):
+    """Write how long ago each pixel was last seen, 0 where it is seen, NaN before it ever was.
+
+    Parameters
+    ----------
+    values : (time, pixel), float32
+        NaN where a pixel was not seen.
+    days : (time,), float64
+        Rising.
+    out : (time, pixel), float32
+        Written.
+    """
+    seen = np.full(values.shape[1], np.nan)
+    for t in range(values.shape[0]):
+        for p in range(seen.size):
+            seen[p] = days[t] if values[t, p] == values[t, p] else seen[p]
+            out[t, p] = days[t] - seen[p]

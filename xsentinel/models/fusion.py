@@ -31,7 +31,7 @@ class Front(nn.Module):
         kinds = [name.partition("_")[0] for name in names]
         self.plain = [k for k, kind in enumerate(kinds) if kind in quantities]
         self.classes = [k for k, kind in enumerate(kinds) if kind == "class"] if use_masks else []
-        self.days = [names.index(name) for name in SEASON] if use_season else []
+        self.days = [names.index(name) for name in SEASON] if use_season and set(SEASON) <= set(names) else []
         if not self.plain:
             raise ValueError(f"no plane of {' or '.join(quantities)} among {', '.join(names)}")
         self.table = nn.Embedding(len(MASK_CLASSES), 2) if self.classes else None
@@ -108,6 +108,7 @@ class Fusion(Network):
             raise ValueError(f"{len(names)} names of planes for {n_in} planes")
         if parts not in ("both", "radar", "optical"):
             raise ValueError(f"parts is {parts!r}; it is 'both', 'radar' or 'optical'")
+        self.names = tuple(names)
         quantities = {"radar": ("vv", "vh", "age"), "optical": ("lai", "age")}
         rate = encoder_dropout if parts == "both" else dropout
         self.encoders = nn.ModuleDict(
