@@ -77,7 +77,7 @@ def ablation(title: str, train: Sources, test: Sources, other: Sources, held: So
         start, preset = perf_counter(), preset_of(variant, row, base)
         folder = out / variant if row in ("S1 + masks + season", "S2 + masks + season", "all") else out / variant / row
         model = train_fusion(train, folder, preset=preset, name=f"{variant} {row}".replace(" ", "-"), held=held, resume=True, progress=False,
-                             precision="bf16-mixed", initial=initial if row == "all" else None)  # fmt: skip
+                             scores=False, precision="bf16-mixed", initial=initial if row == "all" else None)  # fmt: skip
         methods = {f"{variant}: {row}": network_answer(read_network(model), model.card)}
         methods |= (BASELINES | fitted) if row == "all" else {}
         found = scored(methods, model.card, sides, hidden)
@@ -155,13 +155,13 @@ def simulated_sources(lands: Path) -> tuple[dict[str, FusionSource], dict[str, F
 @LANDS
 @OUT
 @click.option("--variant", type=click.Choice([*VARIANTS]), multiple=True, default=("carried", "triplet"))
-@click.option("--steps", type=int, default=1200)
-@click.option("--pretraining", type=int, default=500)
+@click.option("--steps", type=int, default=1600)
+@click.option("--pretraining", type=int, default=700)
 def on_simulated(lands: Path, out: Path, variant: tuple[str, ...], steps: int, pretraining: int) -> None:
     """Table 1 on simulated land."""
     out.mkdir(parents=True, exist_ok=True)
     train, test, other, held = simulated_sources(lands)
-    base = replace(PRESETS["default"], inputs=INPUTS, steps=steps, pretraining=pretraining)
+    base = replace(PRESETS["default"], inputs=INPUTS, steps=steps, pretraining=pretraining, patch=24)
     for one in variant:
         ablation("simulated", train, test, other, held, base, out, variant=one, hidden=0)
 

@@ -36,8 +36,8 @@ SAMPLES = 30
 STAGES = {"radar": "encoder 1", "optical": "encoder 2", "both": "all"}
 """Parts of the network in the order that they are trained → in words."""
 
-MOST_DATES = 20
-"""Of each place held out, that calibration and scores look at."""
+CALIBRATED, SCORED = 60, 200
+"""Dates of all places held out that calibration and scores look at, each once more with its past hidden."""
 
 LOOKS = 24
 """Patches held out that are looked at between epochs."""
@@ -92,7 +92,7 @@ def train_fusion(
         ``resume`` (False): go on from the last checkpoint in ``out``; ``processes`` (1): of one machine, joined by Lightning's DDP;
         ``progress`` (True); ``patience`` (None): epochs of 250 steps without a better held-out distance after which to stop;
         ``precision`` ("32-true"): of Lightning, "bf16-mixed" is faster on processors that multiply in it; ``held`` (None): sources to
-        calibrate and to score on instead of a share of the places.
+        calibrate and to score on instead of a share of the places; ``scores`` (True): whether the card gets scores and a calibration.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def train_fusion(
     """
     chosen = get_fusion_preset(preset) if isinstance(preset, str) else preset
     options = _options(run)
-    train, held = _sides(sources, options.pop("held"), chosen, held_out, seed)
+    scores, train, held = options.pop("scores"), *_sides(sources, options.pop("held"), chosen, held_out, seed)
     card = _card(name, chosen, _resolution(sources))
     network = cast(Fusion, build_network(card))
     start = None if initial is None else _initial(initial, card)
@@ -127,12 +127,12 @@ def train_fusion(
         network.load_state_dict(start)
     for part in stages:
         _train_stage(part, network, card, chosen, train, held, Path(out), seed, options)
-    training = _told(chosen, sources, train, held, seed, initial)
-    return save_model(network, with_scores(replace(card, training=training), network, train, held, seed), out)
+    done = replace(card, training=_told(chosen, sources, train, held, seed, initial))
+    return save_model(network, with_scores(done, network, train, held, seed) if scores else done, out)
 
 
 def _options(run: dict[str, Any]) -> dict[str, Any]:
-    known = {"resume": False, "processes": 1, "progress": True, "patience": None, "precision": "32-true", "held": None}
+    known = {"resume": False, "processes": 1, "progress": True, "patience": None, "precision": "32-true", "held": None, "scores": True}
     unknown = set(run) - set(known)
     if unknown:
         raise XSentinelError(f"train_fusion has no {', '.join(sorted(unknown))}; it takes {', '.join(known)}")
@@ -227,19 +227,23 @@ def with_scores(card: Card, network: Network, train: Sequence[FusionSeries], hel
     """Write into a card how the network does on places held out beside what it must beat, and the intervals that follow."""
     names = tuple(c.name for c in card.channels)
     if any(site.n_dropped for site in network.sites):
-        found = held_out_answers(network_answer(network, card, SAMPLES), looks(held, 1, seed, MOST_DATES), names)
+        found = held_out_answers(network_answer(network, card, SAMPLES), looks(held, 1, seed, _each(CALIBRATED, held)), names)
         by_source: dict[str, list[HeldOut]] = {}
         for place, h in found.items():
             by_source.setdefault(place.rpartition("/")[0] if len(found) > 1 else place, []).append(h)
         card = replace(card, calibration=calibrate({s: _thinned(hs, seed) for s, hs in by_source.items()}, SAMPLES))
     methods = {"this": network_answer(network, card)} | BASELINES | pixel_answers(train, names, seed)
     tally = Tally(card)
-    for one, date, hidden in looks(held, 1, seed, MOST_DATES):
+    for one, date, hidden in looks(held, 1, seed, _each(SCORED, held)):
         tally.add("", one, date, hidden, methods)
     scores: dict[str, str] = {}
     for group, rows in tally.table().groupby("group", sort=False):
         scores[f"RMSE [LAI] (R2), {group}"] = ", ".join(f"{r.method} {r.RMSE:.3f} ({r.R2:.3f})" for r in rows.itertuples())
     return replace(card, scores=scores)
+
+
+def _each(dates: int, held: Sequence[FusionSeries]) -> int:
+    return max(2, dates // len(held))
 
 
 MOST_HELD = 200_000

@@ -15,22 +15,20 @@ from xsentinel.training.presets import Schedule
 class FusionPreset(Schedule):
     """A network of radar and past leaf area, and how it is trained."""
 
-    settings: Mapping[str, Any] = field(default_factory=lambda: {"widths": [16, 32, 64], "decoder_widths": [32, 64, 128]}, hash=False)
+    settings: Mapping[str, Any] = field(default_factory=lambda: {"widths": [16, 32, 64], "decoder_widths": [16, 32, 64]}, hash=False)
     """Of `xsentinel.models.fusion.Fusion`."""
     planes: tuple[str, ...] = CARRIED + SEASON
     """Rows of `xsentinel.models.planes.FUSION`, then those of the season."""
     inputs: FusionInputs = field(default_factory=lambda: FusionInputs(s1_tolerance_days=3.0))
     """How dates are chosen."""
     patch: int = 32
-    """Pixels along a side."""
     batch: int = 32
-    steps: int = 1500
+    steps: int = 2000
     """Of the whole network, from end to end."""
-    pretraining: int = 500
+    pretraining: int = 600
     """Steps of each encoder by itself before."""
-    optimiser: Literal["adam", "decayed", "rmsprop"] = "decayed"
-    rate: float = 1e-3
     loss: Literal["huber", "mse"] = "mse"
+    freeze_norm: float = 0.5
     shares: tuple[float, float] = (0.1, 0.15)
     """Of the losses of the radar's and of the optical encoder, beside 1 of the decoder."""
     hiding: float = 0.5
@@ -48,6 +46,8 @@ PRESETS = {
         patch=64,
         steps=8000,
         pretraining=8000,
+        optimiser="decayed",
+        rate=1e-3,
         whole=1.0,
         freeze_norm=1.0,
         hiding=0.0,

@@ -5,32 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from xsentinel.blocks.fusion import LAYERS, Dates, Past
-from xsentinel.bands import SCENE_CLASSES
-from xsentinel.errors import BandError, GridError, TimeError, XSentinelError
+from xsentinel.errors import BandError, GridError, XSentinelError
+from xsentinel.fusion import gather
 from xsentinel.kernels.sl2p import TOO_HIGH, TOO_LOW
-from xsentinel.models.planes import MASK_CLASSES, SEASON, FusionInputs
+from xsentinel.models.planes import SEASON, FusionInputs
 from xsentinel.sl2p import estimate
-from xsentinel.triplets import days_of, pair, season_of, triplets
+from xsentinel.triplets import season_of
 
 Float32 = npt.NDArray[np.float32]
 Bool = npt.NDArray[np.bool_]
 
 MOST_LAI = 8.0
 """Of SL2P's training data."""
-
-SHADOW = MASK_CLASSES.index("cloud_shadow")
-
-CLASS_OF = np.zeros(256, np.uint8)
-"""Scene class → number of a class of the mask."""
-for _scene_class in SCENE_CLASSES:
-    CLASS_OF[_scene_class.value] = MASK_CLASSES.index(_scene_class.meaning) if _scene_class.meaning in MASK_CLASSES else 0
 
 LEAST_TARGET = 0.1
 """Share of the pixels of a patch that must have a target."""
@@ -123,64 +115,38 @@ def read_series(name: str, source: FusionSource, inputs: FusionInputs) -> Fusion
 
     Raises
     ------
-    BandError
-        If SCL, VV or VH is missing, or what SL2P needs.
-    GridError
-        If radar or truth are not on the cube's grid.
-    TimeError
-        If dates are not in order.
+    XSentinelError
+        As `xsentinel.fusion.gather`, the place named; or if SCL is missing, or the truth has other dates.
     """
-    s2, s1 = source.s2, source.s1
-    for ds, wanted, what in ((s2, ("SCL",), "s2"), (s1, ("VV", "VH"), "s1")):
-        missing = [v for v in wanted if v not in ds]
-        if missing:
-            raise BandError(f"{what} of {name} has no {', '.join(missing)}; it has {', '.join(map(str, ds.data_vars)) or 'nothing'}")
-        _check_times(ds, f"{what} of {name}")
-    _check_grid(s2, s1, f"s1 of {name}")
-    classes = CLASS_OF[s2["SCL"].transpose("time", "y", "x").values]
-    lai = np.where(classes == 0, np.float32(np.nan), _leaf_area(s2))
-    lai[classes == SHADOW] = np.nan
-    target = lai if source.truth is None else _truth(name, s2, source.truth)
-    found = pair(s2["time"].values, s1["time"].values, inputs.s1_tolerance_days).index
-    radar = [np.where((found >= 0)[:, None, None], s1[v].transpose("time", "y", "x").values[found], np.float32(np.nan)) for v in ("VV", "VH")]
-    days, times = days_of(s2["time"].values), tuple(str(t)[:10] for t in s2["time"].values)
-    layers = np.stack([lai, classes.astype(np.float32), *radar]).astype(np.float32)
-    dates = Dates(days, triplets(days, inputs.max_gap_days))
-    return FusionSeries(name.partition("/")[0], name, layers, target, dates, np.stack(season_of(s2["time"].values), 1), times, inputs)
+    s2, s1 = (ds.transpose("time", "y", "x", ...) if {"time", "y", "x"} <= set(ds.dims) else ds for ds in (source.s2, source.s1))
+    try:
+        if "SCL" not in s2:
+            raise BandError(f"s2 has no SCL, which tells clouds; it has {', '.join(map(str, s2.data_vars)) or 'nothing'}")
+        lai, answered = _leaf_area(s2)
+        given = gather(s2, lai, s1, inputs)
+        layers = np.stack([layer.values.astype(np.float32) for layer in given.layers])
+        layers[0][layers[1] == 0] = np.nan
+        target = np.where(answered, layers[0], np.float32(np.nan)) if source.truth is None else _truth(s2, source.truth)
+    except XSentinelError as err:
+        raise type(err)(f"source {name}: {err}") from err
+    times = s2["time"].values
+    season, days = np.stack(season_of(times), 1), tuple(str(t)[:10] for t in times)
+    return FusionSeries(name.partition("/")[0], name, layers, target.clip(0, MOST_LAI), given.dates, season, days, inputs)
 
 
-def _leaf_area(s2: xr.Dataset) -> Float32:
-    """Give leaf area index as given, or SL2P's, NaN where it is beyond SL2P's own range."""
+def _leaf_area(s2: xr.Dataset) -> tuple[xr.DataArray, Bool]:
+    """Give leaf area index as given, or SL2P's; and where it may be a target: not where it is beyond SL2P's own range."""
     if "lai" in s2:
-        values = s2["lai"]
-    else:
-        found = estimate(s2, ("lai",))
-        values = found["lai"].where((found["lai_flags"] & (TOO_LOW | TOO_HIGH)) == 0)
-    out: Float32 = values.transpose("time", "y", "x").values.astype(np.float32).clip(0, MOST_LAI)
-    return out
+        return s2["lai"], np.ones(s2["lai"].shape, np.bool_)
+    found = estimate(s2, ("lai",)).compute()
+    return found["lai"], (found["lai_flags"] & (TOO_LOW | TOO_HIGH)).values == 0
 
 
-def _truth(name: str, s2: xr.Dataset, truth: xr.DataArray) -> Float32:
-    _check_grid(s2, truth, f"truth of {name}")
-    if truth.sizes["time"] != s2.sizes["time"]:
-        raise TimeError(f"truth of {name} has {truth.sizes['time']} dates, and s2 {s2.sizes['time']}; give one for each")
-    out: Float32 = truth.transpose("time", "y", "x").values.astype(np.float32).clip(0, MOST_LAI)
-    return out
-
-
-def _check_times(ds: xr.Dataset, what: str) -> None:
-    if "time" not in ds.dims or "time" not in ds.coords or (np.diff(ds["time"].values) <= np.timedelta64(0)).any():
-        raise TimeError(f"{what} needs dates along time, in order and each once; sort them: ds.sortby('time')")
-
-
-def _check_grid(s2: xr.Dataset, other: xr.Dataset | xr.DataArray, what: str) -> None:
-    """Check that two are on one grid, to half a pixel."""
-    for d in ("y", "x"):
-        same = d in other.dims and other.sizes[d] == s2.sizes[d]
-        if same and {d} <= s2.coords.keys() & other.coords.keys() and s2.sizes[d] > 1:
-            same = bool(np.abs(other[d].values - s2[d].values).max() <= 0.5 * abs(float(s2[d][1] - s2[d][0])))
-        if not same:
-            raise GridError(f"{what} is not on the grid of its s2, {s2.sizes['y']} × {s2.sizes['x']} pixels; open it with like=s2")
+def _truth(s2: xr.Dataset, truth: xr.DataArray) -> Float32:
+    sizes = {d: s2.sizes[d] for d in ("time", "y", "x")}
+    if dict(truth.sizes) != sizes:
+        raise GridError(f"truth has {dict(truth.sizes)}, and s2 {sizes}; give it on the grid and dates of s2")
+    return truth.transpose("time", "y", "x").values.astype(np.float32)
 
 
 def collect_series(sources: Mapping[str, FusionSource], inputs: FusionInputs, size: int) -> list[FusionSeries]:

@@ -101,7 +101,7 @@ class Regression(LightningModule):
             thirds = [self.preset.steps // 3, 2 * self.preset.steps // 3]
             decays = torch.optim.lr_scheduler.MultiStepLR(optimiser, thirds, DECAY)
             return {"optimizer": optimiser, "lr_scheduler": {"scheduler": decays, "interval": "step"}}
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, self.preset.steps, pct_start=0.1, final_div_factor=1000)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, self.preset.steps, pct_start=max(0.1, 1.5 / self.preset.steps), final_div_factor=1000)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
 
