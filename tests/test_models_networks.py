@@ -14,9 +14,11 @@ from torch import nn
 
 from xsentinel.errors import ReadError
 from xsentinel.models.card import Card, Channel, Output
+from xsentinel.models.fusion import Fusion
 from xsentinel.models.mlp import MLP
 from xsentinel.models.network import Site, draw, draw_masks
 from xsentinel.models.networks import NETWORKS, build_network
+from xsentinel.models.planes import CARRIED, LAI_SCALE, SEASON, TRIPLET
 from xsentinel.models.unet import UNet
 
 N_IN, N_OUT = 3, 2
@@ -29,6 +31,13 @@ SETTINGS = {
         {"widths": [5, 6, 7, 8], "norm": False},
     ),
     "mlp": ({"widths": [9]}, {"widths": [16, 8], "dropout": 0.25}, {"widths": [8, 8, 8], "dropout": 0}),
+    "fusion": (
+        {"widths": [6, 8, 10], "decoder_widths": [8, 10, 12], "dropout": 0.3, "encoder_dropout": 0.4},
+        {"widths": [6, 8], "decoder_widths": [8, 9, 10], "dropout": 0},
+        {"widths": [6, 8, 10], "decoder_widths": [8], "use_masks": False},
+        {"widths": [6, 8], "parts": "radar", "dropout": 0.5},
+        {"widths": [6, 8, 9], "parts": "optical", "use_season": False},
+    ),
 }
 """Beside the defaults, with which every network of the table is tested."""
 SERIES = {
@@ -50,6 +59,8 @@ SERIES = {
 """Networks over series of DATES dates: the settings that each is tested with."""
 GROWN = ("forest", "rocket", "fgforest")
 """Networks that are fitted, not trained; tests/test_models_series.py and tests/test_models_landcover.py have them."""
+NAMED = {"fusion": (*TRIPLET, "age_t1", *SEASON)}
+"""Networks that tell their planes apart by name: the planes that each is tested with."""
 DATES = 5
 CASES = [
     pytest.param(name, settings, id=f"{name}-{settings}")
@@ -61,14 +72,15 @@ every_network = pytest.mark.parametrize(("name", "settings"), CASES)
 
 
 def card_of(name, settings, n_in=N_IN, n_out=N_OUT):
-    channels = tuple(Channel(band, 0.0, 0.5) for band in ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")[:n_in])
+    planes = NAMED.get(name, ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")[:n_in])
+    channels = tuple(Channel(plane, 0.0, 0.5) for plane in planes)
     outputs = tuple(Output(f"y{k}", "what is estimated", "1") for k in range(n_out))
     over = {"dates": DATES, "least_dates": 2} if name in SERIES or name in GROWN else {}
     return Card("test", name, settings, channels, outputs, 20, 1, 0, "Apache-2.0", **over)
 
 
 def n_planes(network):
-    return network.dates * network.planes if hasattr(network, "dates") else N_IN
+    return network.dates * network.planes if hasattr(network, "dates") else len(getattr(network, "names", range(N_IN)))
 
 
 def built(name, settings, seed=0):
@@ -171,7 +183,8 @@ def test_every_parameter_learns(name, settings):
     network = built(name, settings).train()
     x = scene(network, 4, 4, batch=2)
     masks = draw(network.sites, 2, np.random.default_rng(0))
-    network(x, masks).square().mean().backward()
+    answers = network.forward_all(x, masks) if hasattr(network, "forward_all") else [network(x, masks)]
+    sum(answer.square().mean() for answer in answers).backward()
     assert sum(p.numel() for p in network.parameters())
     assert [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
 
@@ -275,6 +288,101 @@ def test_a_network_is_frozen_on_the_device_where_it_lies(name, settings):
     answer = network.freeze().once(x)
     assert answer.device.type == "meta"
     assert answer.shape == (1, N_OUT, *x.shape[2:])
+
+
+def fused(names=(*TRIPLET, *SEASON), **settings):
+    torch.manual_seed(0)
+    return Fusion(len(names), 1, names, **({"widths": [6, 8], "decoder_widths": [8, 10]} | settings)).eval()
+
+
+@torch.no_grad()
+def test_fusion_answers_from_both_encoders_and_from_each():
+    network = fused()
+    x = scene(network, 4, 4)
+    both, radar, optical = network.forward_all(x)
+    assert torch.equal(both, network(x))
+    assert both.shape == radar.shape == optical.shape == (1, 1, *x.shape[2:])
+    names, changed = network.names, x.clone()
+    changed[:, [k for k, n in enumerate(names) if n.startswith(("vv", "vh"))]] += 1
+    assert torch.equal(network.forward_all(changed)[2], optical)
+    assert not torch.equal(network.forward_all(changed)[1], radar)
+    assert not torch.equal(network(changed), both)
+    changed = x.clone()
+    changed[:, [k for k, n in enumerate(names) if n.startswith("lai")]] += 1
+    assert torch.equal(network.forward_all(changed)[1], radar)
+    assert not torch.equal(network(changed), both)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("part", ["radar", "optical"])
+def test_an_encoder_alone_is_that_of_the_whole(part):
+    whole, alone = fused(), fused(parts=part)
+    alone.encoders[part].load_state_dict(whole.encoders[part].state_dict())
+    x = scene(whole, 4, 4)
+    (answer,) = alone.forward_all(x)
+    assert torch.equal(answer, whole.forward_all(x)[1 if part == "radar" else 2])
+    assert torch.equal(answer, alone(x))
+
+
+@torch.no_grad()
+def test_masks_are_one_hot_into_two_maps_a_date():
+    front = fused().encoders["radar"].front
+    names = [*TRIPLET, *SEASON]
+    x = torch.zeros(1, len(names), 2, 3)
+    codes = torch.tensor([[0, 1, 2], [3, 4, 5]])
+    x[0, names.index("class_t2")], x[0, names.index("class_t1")] = codes, codes.flip(0)
+    maps = front(x)[0, 6:10]
+    one_hot = torch.eye(6)[codes].permute(2, 0, 1)
+    expected = torch.einsum("kc,kyx->cyx", front.table.weight, one_hot)
+    torch.testing.assert_close(maps, torch.cat([expected, expected.flip(1)]))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("settings", "without"),
+    [({"use_masks": False}, ("class_t1", "class_t2")), ({"use_season": False}, SEASON), ({"parts": "radar"}, ("lai_t1", "lai_t2"))],
+)
+def test_what_is_left_out_is_not_looked_at(settings, without):
+    network, whole = fused(**settings), fused()
+    x = scene(network, 4, 4)
+    changed = x.clone()
+    changed[:, [network.names.index(name) for name in without]] += 1
+    assert torch.equal(network(changed), network(x))
+    assert not torch.equal(whole(changed), whole(x))
+
+
+@torch.no_grad()
+def test_leaf_area_is_a_fifth_inside():
+    network = fused()
+    x = scene(network, 4, 4)
+    inside = network.decoder(torch.cat([network.encoders[part](x)[0] for part in ("radar", "optical")], 1))
+    torch.testing.assert_close(network(x), inside * LAI_SCALE, rtol=0, atol=0)
+    assert LAI_SCALE == 5
+
+
+def test_planes_of_the_encoders_of_the_paper():
+    """As the authors' code counts them: 6 of radar, 2 maps of each of two masks, one of the season; 2 of leaf area and the same."""
+    network = Fusion(len(TRIPLET) + 2, 1, (*TRIPLET, *SEASON))
+    assert [e.front.n_out for e in network.encoders.values()] == [11, 7]
+    assert [len(u.down) for u in (network.encoders["radar"].trunk, network.encoders["optical"].trunk, network.decoder)] == [3, 3, 3]
+    assert (network.stride, network.radius) == (4, 43)
+    carried = Fusion(len(CARRIED) + 2, 1, (*CARRIED, *SEASON))
+    assert [e.front.n_out for e in carried.encoders.values()] == [13, 9]
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "words"),
+    [
+        (TRIPLET, {"parts": "all"}, "parts is 'all'; it is 'both', 'radar' or 'optical'"),
+        (("vv_t0", "vh_t0"), {}, "no plane of lai or age among vv_t0, vh_t0"),
+        (("lai_t1", "class_t1"), {"use_season": False}, "no plane of vv or vh or age"),
+    ],
+)
+def test_planes_that_fusion_refuses(names, settings, words):
+    with pytest.raises(ValueError, match=words):
+        Fusion(len(names), 1, names, **settings)
+    with pytest.raises(ValueError, match="2 names of planes for 3 planes"):
+        Fusion(3, 1, names[:2])
 
 
 def n_parameters(network):

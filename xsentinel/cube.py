@@ -20,6 +20,10 @@ STORAGE_ATTRS = ("scale_factor", "add_offset", "_FillValue", "missing_value")
 """Attributes that say how integers are to be read."""
 
 
+LEAST_SAMPLE = 32
+"""Values that are judged by at the least: a few may be those of a ship."""
+
+
 @dataclass(frozen=True)
 class Encoding:
     """How a variable's values are stored: value = stored · scale + offset, nodata apart."""
@@ -213,6 +217,23 @@ def check_reflectance(values: np.ndarray[Any, Any], name: str) -> None:
         raise UnitsError(
             f"{name} reaches {top:g}; reflectance is between 0 and 1. If these are counts of 0–10000, divide by 10000 "
             f"(and subtract 0.1 first-hand offset for baselines from 04.00 on), or keep the integers with attrs scale_factor=0.0001"
+        )
+
+
+def check_decibels(values: np.ndarray[Any, Any], name: str) -> None:
+    """Check a sample of backscatter to be in decibels.
+
+    Raises
+    ------
+    UnitsError
+        If nothing of it is below 0, as power never is and decibels of most ground are.
+    """
+    sample = values[..., :: max(1, values.shape[-1] // 64)] if values.ndim else values
+    there = sample[np.isfinite(sample)]
+    if there.size >= LEAST_SAMPLE and there.min() >= 0:
+        raise UnitsError(
+            f"{name} lies between {there.min():.3g} and {there.max():.3g}, and decibels of most ground are below 0; if this is power, "
+            f"10 * np.log10 makes decibels of it, and xsentinel.open does so by itself"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +20,8 @@ from xsentinel.errors import BandError, GridError, TimeError, UnitsError, XSenti
 from xsentinel.geometry import find_angles, resolve_angles, resolve_platforms
 from xsentinel.kernels.threads import n_cores
 from xsentinel.models.card import INDICES, Card, Channel, Output
+from xsentinel.models.planes import SEASON
+from xsentinel.triplets import season_of
 from xsentinel.version import __version__
 
 LEAST_HALOS = 16
@@ -85,11 +87,12 @@ def infer(
     """
     card = model.card
     bands = _inputs(ds, model, sampling, execution)
-    planes = {channel.name: _geometry(channel, ds, angles, platform) for channel in card.geometry}
-    data = _run(bands, [_values(c, planes[c.name]) for c in card.geometry], model, sampling, execution)
+    planes = {channel.name: geometry_plane(channel, ds, angles, platform) for channel in card.geometry}
+    make = partial(Predictor, model, samples=sampling.samples, seed=sampling.seed, execution=execution)
+    data = run(make, card, bands, [plane_values(c, planes[c.name]) for c in card.geometry])
     assumed = ", ".join(f"{c.name} = {c.default:g}" for c in card.geometry if planes[c.name] is None)
     said = provenance(model, sampling, execution) | ({"assumed": f"{assumed}: the cube does not tell"} if assumed else {})
-    return _label(data, bands, card, said, bool(sampling.samples))
+    return label(data, bands, card, said, bool(sampling.samples))
 
 
 def classify(
@@ -123,8 +126,9 @@ def classify(
     if not card.classes:
         raise XSentinelError(f"model {card.name} estimates {', '.join(o.name for o in card.outputs)} and tells no classes apart")
     bands = _inputs(ds, model, sampling, execution)
-    planes = [_values(c, _geometry(c, ds, None, None)) for c in card.geometry]
-    data = _run(bands, planes, model, sampling, execution, probabilities)
+    planes = [plane_values(c, geometry_plane(c, ds, None, None)) for c in card.geometry]
+    make = partial(Predictor, model, samples=sampling.samples, seed=sampling.seed, execution=execution, probabilities=probabilities)
+    data = run(make, card, bands, planes)
     like = bands[0].isel(time=-1, drop=True) if "time" in bands[0].dims else bands[0]
     mapping = grid_mapping_name(bands[0])
     shared = provenance(model, sampling, execution) | ({"grid_mapping": mapping} if mapping else {})
@@ -189,6 +193,17 @@ def _check(bands: list[xr.DataArray], ds: xr.Dataset, model: Model) -> None:
                 f"{band.name} is normalised already ({band.attrs['normalisation']}); model {card.name} normalises by itself: "
                 f"give it the reflectance"
             )
+    check_pixels(ds, card)
+
+
+def check_pixels(ds: xr.Dataset, card: Card) -> None:
+    """Check pixel size.
+
+    Raises
+    ------
+    GridError
+        If it is not that of the model.
+    """
     if not all(d in ds.coords and ds.sizes[d] > 1 for d in ("y", "x")):
         return  # nothing says how large a pixel is
     dy, dx = (abs(step) for step in pixel_size(ds))
@@ -199,10 +214,12 @@ def _check(bands: list[xr.DataArray], ds: xr.Dataset, model: Model) -> None:
         )
 
 
-def _geometry(channel: Channel, ds: xr.Dataset, angles: Mapping[str, object] | None, platform: object) -> xr.DataArray | None:
+def geometry_plane(channel: Channel, ds: xr.Dataset, angles: Mapping[str, object] | None, platform: object) -> xr.DataArray | None:
     """Give a plane beside the bands, None where the cube does not tell and the card has a default."""
     if channel.name == "s2b":
         return (resolve_platforms(ds, platform) != "S2A").astype(np.float32)
+    if channel.name in SEASON:
+        return _season(channel, ds)
     name = channel.name.removeprefix("cos_")
     if channel.default is not None and name not in (find_angles(ds) | dict(angles or {})):
         return None
@@ -211,26 +228,27 @@ def _geometry(channel: Channel, ds: xr.Dataset, angles: Mapping[str, object] | N
     return cosine
 
 
-def _values(channel: Channel, plane: xr.DataArray | None) -> xr.DataArray:
+def _season(channel: Channel, ds: xr.Dataset) -> xr.DataArray:
+    if "time" not in ds.coords:
+        raise TimeError(
+            f"the model takes {channel.name}, and the dataset has no coordinate time; give its dates: ds.assign_coords(time=...)"
+        )
+    return xr.DataArray(season_of(np.atleast_1d(ds["time"].values))[SEASON.index(channel.name)], dims="time")
+
+
+def plane_values(channel: Channel, plane: xr.DataArray | None) -> xr.DataArray:
+    """Give a plane, or the card's default for it."""
     return xr.DataArray(np.float32(channel.default or 0)) if plane is None else plane
 
 
-def _run(
-    bands: list[xr.DataArray],
-    planes: list[xr.DataArray],
-    model: Model,
-    sampling: Sampling,
-    execution: Execution,
-    probabilities: bool = True,
-) -> Any:
-    """Give (map, plane, y, x), numpy or dask as the bands."""
-    card, halo = model.card, model.card.halo
+def run(make: Callable[..., Predictor], card: Card, bands: list[xr.DataArray], planes: list[xr.DataArray]) -> Any:
+    """Give (map, plane, y, x), numpy or dask as the bands; ``make`` gives the predictor for how they are stored, and its threads."""
+    halo, of_series = card.halo, card.dates > 1 or card.fusion is not None
     bare = _one_dtype([_with_time(b.reset_coords(drop=True)) for b in bands])
-    stored, lazy = _stack(bare, card.dates > 1, halo is None)
+    stored, lazy = _stack(bare, of_series, halo is None)
     n_maps = stored.shape[0] if card.dates == 1 else 1
-    encodings = tuple(encoding_of(b) for b in bare)
-    predictor = Predictor(model, encodings, sampling.samples, sampling.seed, execution, 1 if lazy else n_cores(), probabilities)
-    leading = (-1 if card.dates == 1 else 1, predictor.n_out)
+    predictor = make(encodings=tuple(encoding_of(b) for b in bare), n_threads=1 if lazy else n_cores())
+    leading = (-1 if card.dates == 1 else 1, predictor.n_planes)
     tiling = Tiling(np.float32, halo or 0, stride=card.stride, least=LEAST_HALOS * (halo or 0), leading=leading)
     return map_trimming(predictor, [stored, *(_plane(p, n_maps) for p in planes)], tiling)
 
@@ -274,7 +292,7 @@ def _plane(values: xr.DataArray, n_maps: int) -> Any:
     return np.broadcast_to(data, (n_maps, *data.shape[1:])) if isinstance(data, np.ndarray) else data
 
 
-def _label(data: Any, bands: list[xr.DataArray], card: Card, said: dict[str, Any], sampled: bool) -> dict[str, xr.DataArray]:
+def label(data: Any, bands: list[xr.DataArray], card: Card, said: dict[str, Any], sampled: bool) -> dict[str, xr.DataArray]:
     """Put names, coordinates, CF attributes and provenance on."""
     like = bands[0] if card.dates == 1 or "time" not in bands[0].dims else bands[0].isel(time=-1, drop=True)
     mapping = grid_mapping_name(bands[0])

@@ -202,6 +202,7 @@ class S2Dataset:
         self,
         *,
         model: str | PathLike[str] | Model = "sl2p",
+        s1: xr.Dataset | None = None,
         samples: int = 0,
         confidence: float = 0.95,
         resolution: int | None = None,
@@ -211,7 +212,7 @@ class S2Dataset:
         **inference: Unpack[Inference],
     ) -> xr.Dataset:
         return lai_.lai(
-            self._ds, model=model, samples=samples, confidence=confidence, resolution=resolution, domain=domain, angles=angles,
+            self._ds, model=model, s1=s1, samples=samples, confidence=confidence, resolution=resolution, domain=domain, angles=angles,
             platform=platform, **inference,
         )  # fmt: skip
 

@@ -154,6 +154,11 @@ class Predictor:
         return (type(self).__name__, self.model.__dask_tokenize__(), self.encodings, *what)
 
     @property
+    def n_planes(self) -> int:
+        """Planes of what is given back."""
+        return self.n_out
+
+    @property
     def n_out(self) -> int:
         """Planes of the answer."""
         card = self.model.card
@@ -164,9 +169,7 @@ class Predictor:
     def __call__(self, stored: Array | Together, *geometry: Array, margins: Margins) -> Array:
         """Take stored (time, band, y, x), uint16 or float32, and planes of geometry, each (map, 1, y or 1, x or 1), float32."""
         card = self.model.card
-        if stored.dtype.kind == "f":
-            for k, name in enumerate(card.bands):
-                check_reflectance(stored[:, k, :, :], name)
+        self.check(stored)
         n_maps = stored.shape[0] if card.dates == 1 else 1
         height, width = stored.shape[2] - margins.top - margins.bottom, stored.shape[3] - margins.left - margins.right
         out = np.full((n_maps, self.n_out, height, width), np.nan, np.float32)
@@ -174,6 +177,12 @@ class Predictor:
         places = product(self._batches(n_maps, height * width), rows, columns)
         on_threads(partial(self._window, stored, geometry, out), places, self.n_threads)
         return out
+
+    def check(self, stored: Array | Together) -> None:
+        """Refuse what is no reflectance."""
+        if stored.dtype.kind == "f":
+            for k, name in enumerate(self.model.card.bands):
+                check_reflectance(stored[:, k, :, :], name)
 
     def _batches(self, n_maps: int, n_pixels: int) -> list[slice]:
         """Take as many dates of a small block together as make up one window: its memory is what is planned for."""

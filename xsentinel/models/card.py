@@ -14,6 +14,7 @@ import numpy as np
 from xsentinel.bands import BANDS
 from xsentinel.classes import LabelClass
 from xsentinel.errors import ReadError
+from xsentinel.models.planes import FUSION, FusionInputs
 from xsentinel.models.stac import lay_out
 
 FORMAT = "xsentinel model 1"
@@ -22,6 +23,8 @@ GEOMETRY = {
     "cos_vza": "cosine of the view zenith angle",
     "cos_raa": "cosine of the relative azimuth",
     "s2b": "1 where SL2P takes the coefficients of Sentinel-2B (S2B and S2C), 0 where those of 2A",
+    "sin_day": "sine of the day of the year",
+    "cos_day": "cosine of the day of the year",
 }
 """Planes beside the bands that a network may take, constant over a date or not."""
 INDICES = {
@@ -37,9 +40,9 @@ class Channel:
     """One input plane of a network, and its normalisation: ``low`` becomes 0 and ``high`` 1, nothing is clipped."""
 
     name: str
-    """A band, a row of `INDICES`, or a row of `GEOMETRY`."""
+    """A band, a row of `INDICES`, of `xsentinel.models.planes.FUSION`, or of `GEOMETRY`."""
     low: float
-    """Reflectance [1], radar dB, or cosine."""
+    """Reflectance [1], radar dB, cosine, or what the tables say."""
     high: float
     """In the same unit."""
     default: float | None = None
@@ -197,6 +200,8 @@ class Card:
     calibration: Calibration | None = None
     forecast: Forecast | None = None
     """Of a network whose outputs are its inputs, a step later."""
+    fusion: FusionInputs | None = None
+    """Of a network of radar and past leaf area: how the dates of its planes are chosen."""
     digest: str = ""
     """SHA-256 of the file of weights."""
 
@@ -282,6 +287,8 @@ def _card(cls: type[Card], record: Mapping[str, Any]) -> Card:
         found = record["forecast"]
         known = {"horizons": tuple(found.get("horizons", ())), "errors": tuple(tuple(e) for e in found.get("errors", ()))}
         read["forecast"] = Forecast(**found | known)
+    if record.get("fusion"):
+        read["fusion"] = FusionInputs(**record["fusion"])
     return cls(**read)
 
 
@@ -290,10 +297,8 @@ def _check(card: Card) -> None:
     wrong = [c.name for c in card.channels if not (isfinite(c.low) and isfinite(c.high) and c.high > c.low)]
     if wrong:
         raise ReadError(f"model {card.name}: the normalisation of {', '.join(wrong)} is not low < high; save the model again")
-    unknown = [c.name for c in card.channels if c.name not in BANDS and c.name not in INDICES and c.name not in GEOMETRY]
-    if unknown and card.forecast is None:
-        known = ", ".join([*INDICES, *GEOMETRY])
-        raise ReadError(f"model {card.name} takes {', '.join(unknown)}, which is neither a band nor one of {known}")
+    if card.forecast is None:
+        _check_channels(card)
     if card.radius is not None and card.radius < 0:
         raise ReadError(f"model {card.name}: a radius of {card.radius} makes no sense; save the model again")
     if not card.n_out or card.stride < 1 or card.dates < 1 or not isfinite(card.resolution_m):
@@ -317,6 +322,16 @@ def _check_dates(card: Card, equal: EqualDates) -> None:
     if card.periods is not None or not 2 <= card.dates <= equal.span_days or not isinstance(equal.method, str):
         what = f"{card.dates} dates in {equal.span_days} days" + ("" if card.periods is None else ", and periods too,")
         raise ReadError(f"model {card.name}: {what} make no sense; save the model again")
+
+
+def _check_channels(card: Card) -> None:
+    beside = ([*INDICES] if card.fusion is None else [*FUSION]) + [*GEOMETRY]
+    unknown = [c.name for c in card.channels if c.name not in beside and (card.fusion is not None or c.name not in BANDS)]
+    if unknown:
+        what = "neither a band nor one of" if card.fusion is None else "none of"
+        raise ReadError(f"model {card.name} takes {', '.join(unknown)}, which is {what} {', '.join(beside)}")
+    if card.fusion is not None and (card.dates > 1 or card.classes or not card.bands or not card.fusion.max_age_days > 0):
+        raise ReadError(f"model {card.name}: the inputs of its fusion make no sense; save the model again")
 
 
 def _check_forecast(card: Card, forecast: Forecast) -> None:

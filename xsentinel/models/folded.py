@@ -97,21 +97,28 @@ def _channels_last(weight: Tensor) -> Tensor:
 class FoldedUNet:
     """A U-Net ready to run; nothing in it changes, so threads share it."""
 
-    def __init__(self, down: Sequence[nn.Module], up: Sequence[nn.Module], head: nn.Conv2d, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        down: Sequence[nn.Module],
+        up: Sequence[nn.Module],
+        head: nn.Conv2d,
+        dtype: torch.dtype = torch.float32,
+        outer: torch.dtype = torch.float32,
+    ) -> None:
         blocks = [cast(Block, block) for block in (*down, *up)]
         # the first convolution stays in float32 whatever follows: rounding reflectance to eight bits costs three times
         # as much accuracy as all other rounding together
-        self.dtype, self.inner, self.n_down = torch.float32, dtype, len(down)
+        self.dtype, self.inner, self.n_down = outer, dtype, len(down)
         skips = [None] * len(down) + [block.second.out_channels for block in blocks[len(down) :]]
         self.whole = [fold_block(block, n_skip) for block, n_skip in zip(blocks, skips, strict=True)]
         self.head = head.weight.detach().float().clone(), cast(Tensor, head.bias).detach().float().clone()
         self.plain = self.thinned([None] * len(blocks))
 
-    def thinned(self, masks: Masks) -> Thinned:
-        """Give the network that a set of masks leaves."""
+    def thinned(self, masks: Masks, given: Tensor | None = None) -> Thinned:
+        """Give the network that a set of masks leaves, for inputs of which ``given`` is the mask."""
         placed = [None if mask is None else mask.to(self.head[0].device) for mask in masks]
         down, up = placed[: self.n_down], placed[self.n_down :]
-        before = [None, *down[:-1]]
+        before = [given, *down[:-1]]
         way_down = [thin(w, first, None, mask) for w, first, mask in zip(self.whole, before, down, strict=False)]
         below = [down[-1], *up][: len(up)]
         way_up = [thin(*four) for four in zip(self.whole[self.n_down :], down[-2::-1], below, up, strict=True)]
@@ -122,37 +129,47 @@ class FoldedUNet:
 
     def _placed(self, w: Weights, is_first: bool) -> Weights:
         """Bring weights to the precision and layout that they are used in."""
-        outer = torch.float32 if is_first else self.inner
+        outer = self.dtype if is_first else self.inner
         first, second = _channels_last(w.first.to(outer)), _channels_last(w.second.to(self.inner))
         below = None if w.below is None else _channels_last(w.below.to(self.inner))
         return Weights(first, w.first_bias.to(outer), below, second, w.second_bias.to(self.inner), w.drops)
 
     def once(self, x: Tensor) -> Tensor:
         """x: (batch, channel, y, x), float32 → (batch, output, y, x), float32; nothing dropped."""
-        return _run(x, self.plain, lambda key, shared, compute: compute())
+        return answer(self.features(x, self.plain), self.plain)
+
+    def features(self, x: Tensor, network: Thinned) -> Tensor:
+        """Give what the head of a network thinned from this one sees."""
+        return _features(x, network, lambda key, shared, compute: compute())
 
     def sampler(self, masks: Sequence[Masks]) -> Sampler:
         """Give the function x → one answer as of `once` a set of masks, what samples have in common computed once."""
         networks = [self.thinned(one) for one in masks]
-
-        def samples(x: Tensor) -> Iterator[Tensor]:
-            done: dict[str, Tensor] = {}
-
-            def once(key: str, shared: bool, compute: Callable[[], Tensor]) -> Tensor:
-                if not shared:
-                    return compute()
-                if key not in done:
-                    done[key] = compute()
-                return done[key]
-
-            for network in networks:
-                yield _run(x, network, once)
-
-        return samples
+        return lambda x: (answer(seen, network) for seen, network in zip(featured(x, networks), networks, strict=True))
 
 
-def _run(x: Tensor, network: Thinned, once: Once) -> Tensor:
-    """Run one network; ``once(key, shared, compute)`` may give what an earlier sample computed if it is shared."""
+def featured(x: Tensor, networks: Sequence[Thinned]) -> Iterator[Tensor]:
+    """Give what the head of each network sees, what they have in common computed once."""
+    done: dict[str, Tensor] = {}
+
+    def once(key: str, shared: bool, compute: Callable[[], Tensor]) -> Tensor:
+        if not shared:
+            return compute()
+        if key not in done:
+            done[key] = compute()
+        return done[key]
+
+    for network in networks:
+        yield _features(x, network, once)
+
+
+def answer(features: Tensor, network: Thinned) -> Tensor:
+    """Do what ends a network, float32."""
+    return functional.conv2d(features, network.head, network.head_bias).float()
+
+
+def _features(x: Tensor, network: Thinned, once: Once) -> Tensor:
+    """Run one network up to its head; ``once(key, shared, compute)`` may give what an earlier sample computed if it is shared."""
     shared, skips = True, []
     for level, w in enumerate(network.down):
         if level:
@@ -165,7 +182,7 @@ def _run(x: Tensor, network: Thinned, once: Once) -> Tensor:
         x = _join((x, shared), (skip, skip_shared), w, f"up {level}", once)
         shared = shared and skip_shared and not w.drops
         x = once(f"up {level}", shared, partial(convolve, x, w.second, w.second_bias))
-    return functional.conv2d(x, network.head, network.head_bias).float()
+    return x
 
 
 def _first(x: Tensor, w: Weights) -> Tensor:

@@ -104,6 +104,8 @@ class Network(nn.Module):
     """Pixels around one that its value may depend on."""
     is_of_series: bool = False
     """Whether it is built with the number of dates, whose planes it tells apart."""
+    is_named: bool = False
+    """Whether it is built with the names of its planes, which it tells apart."""
     sites: tuple[Site, ...] = ()
     """Where channels are dropped, in order."""
 

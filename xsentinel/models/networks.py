@@ -26,6 +26,7 @@ NETWORKS = {
     "fglstm": "FGLSTM",
     "tsfgunet": "TSFGUNet",
     "fgforest": "FGForest",
+    "fusion": "Fusion",
 }
 """Name in a card, which is the name of the module → class."""
 
@@ -55,7 +56,8 @@ def build_network(card: Card) -> Network:
 def _build(card: Card, ensemble: int = 1, **settings: Any) -> Network:
     """Build one network, or several whose probabilities are averaged."""
     kind: Any = getattr(import_module(f"xsentinel.models.{card.network}"), (NETWORKS | FORECASTERS)[card.network])
-    together = {"dates": card.dates} if kind.is_of_series else {}
+    together: dict[str, Any] = {"dates": card.dates} if kind.is_of_series else {}
+    together |= {"names": tuple(c.name for c in card.channels)} if kind.is_named else {}
     networks = [kind(card.n_in, card.n_out, **together, **settings) for _ in range(ensemble)]
     if ensemble == 1:
         return networks[0]  # type: ignore[no-any-return]

@@ -67,8 +67,12 @@ def _input(card: Card) -> dict[str, Any]:
         "input": {"shape": [-1, card.n_in, -1, -1], "dim_order": ["batch", "channel", "height", "width"], "data_type": "float32"},
         "value_scaling": [{"type": "min-max", "minimum": c.low, "maximum": c.high} for c in card.channels],
         "resize_type": None,
-        "description": f"reflectance at {card.resolution_m:g} m, then {_names(card)}; gaps are 0 after scaling" + _seen(card),
+        "description": f"{_what(card)} at {card.resolution_m:g} m, then {_names(card)}; gaps are 0 after scaling" + _seen(card),
     }
+
+
+def _what(card: Card) -> str:
+    return "reflectance" if card.fusion is None else "radar, classes of the mask and leaf area"
 
 
 def _seen(card: Card) -> str:

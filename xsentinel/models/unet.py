@@ -14,6 +14,21 @@ from xsentinel.models.layers import Block
 from xsentinel.models.network import Masks, Network, Site, drop
 
 
+def reads(first: int, last: int, n_levels: int) -> tuple[int, int]:
+    """Give the first and the last pixel along a side that a U-Net reads for those of its answer.
+
+    Examples
+    --------
+    >>> reads(0, 0, 3), reads(3, 3, 3)
+    ((-22, 21), (-18, 25))
+    """
+    first, last = first - 2, last + 2
+    if n_levels == 1:
+        return first, last
+    below = reads(first // 2, last // 2, n_levels - 1)
+    return min(first, 2 * below[0]) - 2, max(last, 2 * below[1] + 1) + 2
+
+
 class UNet(Network):
     """A U-Net of any width and depth.
 
@@ -52,6 +67,11 @@ class UNet(Network):
 
     def forward(self, x: Tensor, masks: Masks | None = None) -> Tensor:
         """x: (batch, n_in, y, x), y and x multiples of the stride → (batch, n_out, y, x)."""
+        out: Tensor = self.head(self.features(x, masks))
+        return out
+
+    def features(self, x: Tensor, masks: Masks | None = None) -> Tensor:
+        """Give what the head sees: (batch, widths[0], y, x)."""
         left = iter(masks or [None] * len(self.sites))
         skips = []
         for level, block in enumerate(self.down):
@@ -59,8 +79,7 @@ class UNet(Network):
             skips.append(x)
         for block, skip in zip(self.up, skips[-2::-1], strict=True):
             x = drop(block(torch.cat([skip, functional.interpolate(x, scale_factor=2, mode="nearest")], 1)), next(left))
-        out: Tensor = self.head(x)
-        return out
+        return x
 
     def freeze(self, dtype: torch.dtype = torch.float32) -> FoldedUNet:
         """Give the network with normalisation folded into its convolutions, and thinned for each sample."""

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
+import numpy as np
 import xarray as xr
 
 from xsentinel.blocks.model import Model, load_model
 from xsentinel.blocks.predict import Execution, Precision
 from xsentinel.errors import XSentinelError
+from xsentinel.fusion import SOURCES, fuse, gather
 from xsentinel.inference import Sampling, infer, provenance
 from xsentinel.models.card import Calibration, Card
 from xsentinel.sl2p import DomainRule, estimate
 
 Interval = Literal["predictive", "mean"]
 
-MODELS = {"unet": "lai-unet"}
+MODELS = {"unet": "lai-unet", "fusion": "lai-fusion"}
 """Short name → model that comes with the package."""
 
 
@@ -52,6 +54,7 @@ def lai(
     ds: xr.Dataset,
     *,
     model: str | PathLike[str] | Model = "sl2p",
+    s1: xr.Dataset | None = None,
     samples: int = 0,
     confidence: float = 0.95,
     resolution: int | None = None,
@@ -131,21 +134,75 @@ def lai(
     >>> round(float(maps.lai.median()), 1)
     1.9
     """
+    teacher: dict[str, Any] = {"resolution": resolution, "domain": domain, "angles": angles, "platform": platform}
     if isinstance(model, str) and model == "sl2p":
-        _refuse("SL2P gives one answer and its flags", {"samples": samples or None, **inference}, "model='unet'")
-        return estimate(ds, ("lai",), resolution=resolution, domain=domain, angles=angles, platform=platform)
-    given = {"resolution": resolution, "domain": None if domain == "flag" else domain}
-    _refuse("a network takes the inputs of its card", given, "model='sl2p'")
+        _refuse("SL2P gives one answer and its flags", {"samples": samples or None, "s1": s1, **inference}, "model='unet'")
+        return estimate(ds, ("lai",), **teacher)
     found = _find(model)
-    rule = IntervalRule(inference.get("interval", "predictive"), confidence)
-    sampling = Sampling(samples, inference.get("seed", 0))
-    execution = Execution(inference.get("device", "cpu"), inference.get("precision", "fp32"))
+    how = _How(
+        IntervalRule(inference.get("interval", "predictive"), confidence),
+        Sampling(samples, inference.get("seed", 0)),
+        Execution(inference.get("device", "cpu"), inference.get("precision", "fp32")),
+    )
     if samples:
-        _calibration(found.card, rule)
-    maps = infer(ds, found, sampling, execution, angles, platform)
+        _calibration(found.card, how.rule)
+    if found.card.fusion is not None:
+        return _under_clouds(ds, s1, found, how, teacher)
+    given = {"resolution": resolution, "domain": None if domain == "flag" else domain, "s1": s1}
+    _refuse("a network takes the inputs of its card", given, "model='sl2p', or for s1 model='fusion'")
+    maps = infer(ds, found, how.sampling, how.execution, angles, platform)
     if samples:
-        maps |= _interval(maps, found.card, rule, samples)
-    return xr.Dataset(maps, attrs=_scene_attrs() | provenance(found, sampling, execution))
+        maps |= _interval(maps, found.card, how.rule, samples)
+    return xr.Dataset(maps, attrs=_scene_attrs() | provenance(found, how.sampling, how.execution))
+
+
+@dataclass(frozen=True)
+class _How:
+    """How a network is run, and what is made of its samples."""
+
+    rule: IntervalRule
+    sampling: Sampling
+    execution: Execution
+
+
+def _under_clouds(ds: xr.Dataset, s1: xr.Dataset | None, model: Model, how: _How, teacher: Mapping[str, Any]) -> xr.Dataset:
+    """Give SL2P's answer where a date is clear, and the network's where it is not."""
+    card = model.card
+    if s1 is None or card.fusion is None:
+        raise XSentinelError(
+            f"model {card.name} sees radar where clouds hide the ground; give it: lai(model=..., s1=xsentinel.open(path, like=ds))"
+        )
+    if "time" in ds.indexes and not ds.indexes["time"].is_monotonic_increasing:
+        ds = ds.sortby("time")
+    seen = estimate(ds, ("lai",), **teacher)
+    given = gather(ds, seen["lai"], s1, card.fusion)
+    maps = fuse(ds, given, model, how.sampling, how.execution, angles=teacher["angles"], platform=teacher["platform"])
+    if how.sampling.samples:
+        maps |= _interval(maps, card, how.rule, how.sampling.samples)
+    maps["lai"] = maps["lai"].assign_attrs(_joined_attrs(maps, seen))
+    maps["source"] = _source(maps["lai"], maps["days_to_observation"])
+    radar_time = ("time", given.radar_times, {"long_name": "time of the radar of each date"})
+    attrs = _scene_attrs() | provenance(model, how.sampling, how.execution) | {"source": "Copernicus Sentinel-1 SAR and Sentinel-2 MSI"}
+    attrs["references"] = f"Wang et al. (2023), Leaf area index estimation from Sentinel 1 and 2; {seen.attrs['references']}"
+    return xr.Dataset({"lai": maps.pop("lai")} | maps, attrs=attrs).assign_coords(radar_time=radar_time)
+
+
+def _joined_attrs(maps: Mapping[str, xr.DataArray], seen: xr.Dataset) -> dict[str, Any]:
+    """Give the attributes of observed and fused leaf area together."""
+    used = {k: seen["lai"].attrs[k] for k in ("coefficient_sets", "coefficients_digest")}
+    layers = "source days_to_observation"
+    spread = maps["lai"].attrs.get("ancillary_variables")
+    comment = "SL2P where the date is clear, else by radar at the date and leaf area before it; nothing after the date is used"
+    return used | {"ancillary_variables": f"{layers} {spread}" if spread else layers, "comment": comment}
+
+
+def _source(lai: xr.DataArray, days: xr.DataArray) -> xr.DataArray:
+    """Give where each value comes from, uint8."""
+    codes = np.arange(len(SOURCES), dtype=np.uint8)
+    mapping = {k: v for k, v in days.attrs.items() if k == "grid_mapping"}
+    source: xr.DataArray = xr.where(days == 0, codes[1], lai.notnull().astype(np.uint8) * codes[2]).astype(np.uint8).rename("source")
+    source.attrs = {"long_name": "where leaf area index comes from", "flag_values": codes, "flag_meanings": " ".join(SOURCES)} | mapping
+    return source
 
 
 def _refuse(why: str, given: Mapping[str, object], instead: str) -> None:

@@ -64,6 +64,11 @@ class Landscape:
             ds[name] = ("time", "y", "x"), values[k], {"long_name": BANDS[name].long_name, "units": "dB"}
         return _on_grid(ds, grid)
 
+    @property
+    def unclouded(self) -> xr.Dataset:
+        """Give the bands as they were without clouds, shadows and haze, all else the same: what is to be found under them; lazy."""
+        return _cube(self.grid, stored=False, sky=False).drop_vars("SCL")
+
     def labels(self, *, share: float = 0.1, wrong: float = 0.0, outdated: float = 0.0, eroded: float = 0.0, seed: int = 0) -> xr.DataArray:
         """Give labels such as one gets: of few parcels, eroded, some wrong.
 
@@ -268,9 +273,9 @@ def _over_land(rows: Any, columns: Any, *, scene: Scene, generate: Callable[[Sce
     return generate(scene, _as_range(rows), _as_range(columns))
 
 
-def _cube(grid: Grid, stored: bool) -> xr.Dataset:
+def _cube(grid: Grid, stored: bool, sky: bool = True) -> xr.Dataset:
     """Give bands and scene classification."""
-    counts = grid.stacks(observe, len(TEN_BANDS), np.uint16)
+    counts = grid.stacks(partial(observe, sky=sky), len(TEN_BANDS), np.uint16)
     cube = xr.Dataset(attrs={"title": "simulated landscape", "source": f"xsentinel.simulate {__version__}", "seed": grid.scene.seed})
     for k, name in enumerate(TEN_BANDS):
         attrs: dict[str, Any] = {"long_name": BANDS[name].long_name, "standard_name": "surface_bidirectional_reflectance", "units": "1"}

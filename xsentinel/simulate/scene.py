@@ -221,15 +221,16 @@ def pixels_around(rows: range, columns: range, resolution: int) -> Window:
     return tuple(range(r.start * scale // 2 * 2 - 2, -(-r.stop * scale // 2) * 2 + 2) for r in (rows, columns))  # type: ignore[return-value]
 
 
-def observe(scene: Scene, times: range, rows: range, columns: range) -> Array:
-    """Give counts of the ten bands, (band, time, y, x), uint16, over a window of the cube."""
+def observe(scene: Scene, times: range, rows: range, columns: range, *, sky: bool = True) -> Array:
+    """Give counts of the ten bands, (band, time, y, x), uint16, over a window of the cube; or without clouds, shadows and haze."""
     window, table = pixels_around(rows, columns, scene.resolution), load_table()
     ground = scene.ground(window)
     growth = ground.growth(times)
     out = np.empty((len(BANDS), len(times), len(rows), len(columns)), np.uint16)
     for i, t in enumerate(times):
         image = ground.reflectance(t, np.ascontiguousarray(growth[:, i]), table)
-        veil(image, scene.clouds(t, window), scene.clouds(t, window, shadow=True), scene.haze(t, window)[0], optics())
+        if sky:
+            veil(image, scene.clouds(t, window), scene.clouds(t, window, shadow=True), scene.haze(t, window)[0], optics())
         for b in range(len(BANDS)):
             _sense(scene, (t, b), image[b], window, (rows.start, columns.start), out[b, i])
     return out

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from xsentinel.training.dynamics_presets import DynamicsPreset
     from xsentinel.training.dynamics_scores import evaluate_dynamics
     from xsentinel.training.evaluate import evaluate_lai
+    from xsentinel.training.fusion import train_fusion
+    from xsentinel.training.fusion_presets import FusionPreset
+    from xsentinel.training.fusion_scores import evaluate_fusion
+    from xsentinel.training.fusion_series import FusionSource
     from xsentinel.training.lai import train_lai
     from xsentinel.training.landcover import train_landcover
     from xsentinel.training.landcover_presets import LANDCOVER_PRESETS, LandcoverPreset
@@ -24,14 +28,18 @@ __all__ = [
     "LANDCOVER_PRESETS",
     "PRESETS",
     "DynamicsPreset",
+    "FusionPreset",
+    "FusionSource",
     "LandcoverPreset",
     "Preset",
     "evaluate_dynamics",
+    "evaluate_fusion",
     "evaluate_lai",
     "evaluate_landcover",
     "reliable",
     "train_crops",
     "train_dynamics",
+    "train_fusion",
     "train_lai",
     "train_landcover",
 ]
@@ -40,14 +48,18 @@ _HOMES = {
     "LANDCOVER_PRESETS": "landcover_presets",
     "PRESETS": "presets",
     "DynamicsPreset": "dynamics_presets",
+    "FusionPreset": "fusion_presets",
+    "FusionSource": "fusion_series",
     "LandcoverPreset": "landcover_presets",
     "Preset": "presets",
     "evaluate_dynamics": "dynamics_scores",
+    "evaluate_fusion": "fusion_scores",
     "evaluate_lai": "evaluate",
     "evaluate_landcover": "landcover_scores",
     "reliable": "confirmed",
     "train_crops": "crops",
     "train_dynamics": "dynamics",
+    "train_fusion": "fusion",
     "train_lai": "lai",
     "train_landcover": "landcover",
 }

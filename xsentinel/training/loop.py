@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from xsentinel.models.network import Masks, Network, draw
-from xsentinel.training.presets import Preset
+from xsentinel.training.presets import Schedule
 
 HUBER = 0.05
 """LAI below which the loss is squared."""
+
+DECAY = 0.2
+"""Of the rate, at each of its two steps (Wang et al. 2023)."""
 
 STEPS_AN_EPOCH = 250
 """Between two looks at the held-out places, and two checkpoints."""
@@ -32,7 +35,7 @@ class Regression(LightningModule):
     """A network that learns one map from patches, masked pixel by pixel."""
 
     def __init__(
-        self, network: Network, preset: Preset, batches: Batches, held_out: Sequence[tuple[Tensor, Tensor, Tensor]], seed: int
+        self, network: Network, preset: Schedule, batches: Batches, held_out: Sequence[tuple[Tensor, Tensor, Tensor]], seed: int
     ) -> None:
         super().__init__()
         self.network, self.preset, self.batches, self.held_out, self.seed = network, preset, batches, held_out, seed
@@ -48,19 +51,36 @@ class Regression(LightningModule):
         inputs, truth, counts = batch
         if self.global_step >= self.preset.freeze_norm * self.preset.steps:
             freeze_norms(self.network)
-        answer = self.network(inputs.contiguous(memory_format=torch.channels_last), self.masks(len(inputs), self.global_step))[:, 0]
+        answers = self.answers(inputs.contiguous(memory_format=torch.channels_last), self.masks(len(inputs), self.global_step))
         crop = self.preset.crop
-        inner = (slice(None), slice(crop, answer.shape[1] - crop), slice(crop, answer.shape[2] - crop))
-        found, wanted = answer[inner][counts[inner]], truth[inner][counts[inner]]
-        loss = functional.mse_loss(found, wanted) if self.preset.loss == "mse" else functional.smooth_l1_loss(found, wanted, beta=HUBER)
-        self.log("distance", (found - wanted).abs().mean(), prog_bar=True)
+        inner = (slice(None), slice(crop, truth.shape[1] - crop), slice(crop, truth.shape[2] - crop))
+        wanted, weights = truth[inner], counts[inner]
+        loss: Tensor = sum(share * self.loss(answer[inner], wanted, weights) for share, answer in answers)  # type: ignore[assignment]
+        chosen = weights > 0
+        self.log("distance", (answers[0][1][inner] - wanted)[chosen].abs().mean(), prog_bar=True)
         return loss
+
+    def answers(self, inputs: Tensor, masks: Masks) -> Sequence[tuple[float, Tensor]]:
+        """Give the maps that are compared with the truth, (patch, y, x), and the share of each in the loss; the first is the answer."""
+        return ((1.0, self.network(inputs, masks)[:, 0]),)
+
+    def loss(self, answer: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
+        """Give the loss over the pixels that count, by their weights where these are not bool."""
+        chosen = weights > 0
+        found, wanted = answer[chosen], truth[chosen]
+        each = torch.nn.MSELoss if self.preset.loss == "mse" else partial(torch.nn.SmoothL1Loss, beta=HUBER)
+        if weights.dtype is torch.bool:
+            out: Tensor = each()(found, wanted)
+            return out
+        heavy = weights[chosen]
+        return (each(reduction="none")(found, wanted) * heavy).sum() / heavy.sum()
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
         """Log the mean distance, nothing dropped."""
         inputs, truth, counts = batch
-        distance = (self.network(inputs.contiguous(memory_format=torch.channels_last))[:, 0] - truth).abs()[counts]
-        self.log("held_out", distance.mean(), batch_size=int(counts.sum()), prog_bar=True, sync_dist=True)
+        chosen = counts > 0
+        distance = (self.network(inputs.contiguous(memory_format=torch.channels_last))[:, 0] - truth).abs()[chosen]
+        self.log("held_out", distance.mean(), batch_size=int(chosen.sum()), prog_bar=True, sync_dist=True)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Give the batches of this epoch, so that a resumed run goes on where it was."""
@@ -72,12 +92,18 @@ class Regression(LightningModule):
         return DataLoader(self.held_out, batch_size=None)  # type: ignore[arg-type]
 
     def configure_optimizers(self) -> Any:
-        """Adam with one cycle, or the paper's RMSprop."""
+        """Adam with one cycle or two decays, or the paper's RMSprop."""
         rate = self.preset.rate
         if self.preset.optimiser == "rmsprop":
             return torch.optim.RMSprop(self.parameters(), rate)
         optimiser = torch.optim.Adam(self.parameters(), rate)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, self.preset.steps, pct_start=0.1, final_div_factor=1000)
+        if self.preset.optimiser == "decayed":
+            thirds = [self.preset.steps // 3, 2 * self.preset.steps // 3]
+            decays = torch.optim.lr_scheduler.MultiStepLR(optimiser, thirds, DECAY)
+            return {"optimizer": optimiser, "lr_scheduler": {"scheduler": decays, "interval": "step"}}
+        cycle = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, rate, self.preset.steps, pct_start=max(0.1, 1.5 / self.preset.steps), final_div_factor=1000
+        )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
 
@@ -107,13 +133,15 @@ def make_trainer(folder: Path, callbacks: list[Callback], processes: int, **limi
     )
 
 
-def fit(task: Regression, folder: Path, *, resume: bool, processes: int, progress: bool, patience: int | None) -> None:
+def fit(
+    task: Regression, folder: Path, *, resume: bool, processes: int, progress: bool, patience: int | None, precision: Any = "32-true"
+) -> None:
     """Train until the last step, or until the held-out distance has not fallen for ``patience`` epochs."""
     last = folder / "checkpoints" / "last.ckpt"
     keep = ModelCheckpoint(folder / "checkpoints", monitor="held_out", save_last=True, filename="best", enable_version_counter=False)
     callbacks: list[Callback] = [keep, *([TQDMProgressBar()] if progress else [])]
     if patience is not None:
         callbacks.append(EarlyStopping("held_out", patience=patience))
-    trainer = make_trainer(folder, callbacks, processes, max_steps=task.preset.steps, enable_progress_bar=progress)
+    trainer = make_trainer(folder, callbacks, processes, max_steps=task.preset.steps, enable_progress_bar=progress, precision=precision)
     torch.manual_seed(task.seed)
     trainer.fit(task, ckpt_path=str(last) if resume and last.exists() else None)

@@ -13,7 +13,30 @@ TEN_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12
 
 
 @dataclass(frozen=True)
-class Preset:
+class Schedule:
+    """How a network that gives one map is trained, whatever it sees."""
+
+    patch: int = 48
+    """Pixels along a side."""
+    crop: int = 0
+    """Pixels at the border of a patch that the loss leaves out."""
+    batch: int = 16
+    """Patches."""
+    steps: int = 8000
+    optimiser: Literal["adam", "decayed", "rmsprop"] = "adam"
+    """adam, its rate in one cycle; decayed: adam, its rate × 0.2 after each third of the steps; rmsprop, its rate constant."""
+    rate: float = 4e-3
+    """Learning rate, the highest of its schedule."""
+    loss: Literal["huber", "mse"] = "huber"
+    """mse; or huber: squared below 0.05 LAI, absolute above."""
+    whole: float = 0.5
+    """Share of each batch that is trained without dropout: one pass without it is then as good as the mean of many with."""
+    freeze_norm: float = 0.2
+    """Share of the steps after which batch normalisation keeps its statistics."""
+
+
+@dataclass(frozen=True)
+class Preset(Schedule):
     """A network for LAI and how it is trained."""
 
     network: str = "unet"
@@ -24,22 +47,6 @@ class Preset:
     """Whether sun and view angles and the platform are inputs."""
     limits: Literal["pixels", "paper"] = "pixels"
     """What a band is normalised by: percentiles over pixels within SL2P's domain, or the paper's, over images."""
-    patch: int = 48
-    """Pixels along a side."""
-    crop: int = 0
-    """Pixels at the border of a patch that the loss leaves out."""
-    batch: int = 16
-    """Patches."""
-    steps: int = 8000
-    optimiser: Literal["adam", "rmsprop"] = "adam"
-    rate: float = 4e-3
-    """Learning rate, the highest of a one-cycle schedule for adam, constant for rmsprop."""
-    loss: Literal["huber", "mse"] = "huber"
-    """huber: squared below 0.05 LAI, absolute above."""
-    whole: float = 0.5
-    """Share of each batch that is trained without dropout: one pass without it is then as good as the mean of many with."""
-    freeze_norm: float = 0.2
-    """Share of the steps after which batch normalisation keeps its statistics."""
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     """None: patches as they are."""
 
