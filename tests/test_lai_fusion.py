@@ -314,6 +314,21 @@ def test_dates_in_any_order(model: Model) -> None:
     xr.testing.assert_identical(maps, cube.s2.lai(model=model, s1=s1))
 
 
+def test_a_cube_stored_as_counts(model: Model) -> None:
+    (cube, s1), counts = made_up(), make_cube((6, 21, 17), gaps=0.2, stored=True)
+    xr.testing.assert_allclose(counts.s2.lai(model=model, s1=s1), cube.s2.lai(model=model, s1=s1), atol=1e-4)
+
+
+def test_a_mask_that_was_grown_before(site: tuple[xr.Dataset, xr.Dataset], model: Model) -> None:
+    cube, s1 = site
+    grown = cube.s2.mask_clouds(dilate=60)
+    maps, before = grown.s2.lai(model=model, s1=s1), cube.s2.lai(model=model, s1=s1)
+    np.testing.assert_allclose(maps.lai, expected(grown, s1, model), atol=2e-5)
+    lost = (before.source == 1) & (maps.source != 1)
+    assert int(lost.sum()) > 300
+    np.testing.assert_array_equal(maps.source == 1, grown.s2.lai().lai.notnull())
+
+
 def test_radar_stored_as_integers(model: Model) -> None:
     cube, s1 = made_up()
     rounded = (s1 * 100).round()
