@@ -56,10 +56,10 @@ def tiles(**how):
 def train(out, **how):
     from xsentinel.training import train_landcover
 
-    given = {"preset": SMALL, "dates": N_DATES, "epochs": 6, "steps": 8, "progress": False, "scores": False} | how
+    given = {"preset": SMALL, "dates": N_DATES, "epochs": 12, "steps": 8, "progress": False, "scores": False} | how
     return train_landcover(given.pop("tiles", None) or tiles(stored=True), out, **given)
 
 
 if __name__ == "__main__":
     n = int(sys.argv[2])
-    train(sys.argv[1], processes=n, preset=replace(SMALL, batch=4 // n, warm_up=0), epochs=int(sys.argv[3]))
+    train(sys.argv[1], processes=n, preset=replace(SMALL, batch=4 // n, warm_up=0), epochs=int(sys.argv[3]), steps=8 * n)
