@@ -24,8 +24,8 @@ PIXELS = {torch.float32: 1024, torch.bfloat16: 2048}
 """Pixels that go through the pixel path together: what is between its layers then stays in the second-level cache."""
 LANES = {torch.float32: 16, torch.bfloat16: 32}
 """Widths of matrices are padded to multiples of it, which fill vector and matrix units."""
-SIGNED = {torch.float32: torch.int32, torch.bfloat16: torch.int16}
-"""Whole numbers of the same bits, negative where the number is: their maximum with 0 is the ReLU, twice as fast in bfloat16."""
+WHOLES = {torch.float32: torch.int32, torch.bfloat16: torch.int16}
+"""Whole numbers of as many bits. Of the same bits their maximum with 0 is the ReLU of the number, twice as fast in bfloat16."""
 REACH = 2
 """Pixels that the two convolutions of a block see around one."""
 
@@ -126,11 +126,13 @@ class FrozenBody:
         height, width, _ = planes.shape
         image = planes.new_zeros((height, width, padded(self.planes + 1, self.inner)), dtype=self.inner)
         image[..., self.planes] = 1
+        work = self._work(image[wanted], shared)
         for group in range(self.groups):
-            part = planes[..., group * self.planes : (group + 1) * self.planes]
-            image[..., : self.planes] = part.clamp(0, 1) if self.clip else part
+            image[..., : self.planes] = planes[..., group * self.planes : (group + 1) * self.planes]
+            if self.clip:
+                _whole(image).clamp_(0, _bits(1.0, self.inner))
             trunk = self._trunk(image.permute(2, 0, 1)[None], shared, wanted) if self.n_down else None
-            self._pixels(image[wanted], trunk, shared, partial(take, group))
+            self._pixels(image[wanted], trunk, shared, work, partial(take, group))
 
     def _trunk(self, x: Tensor, shared: Shared, wanted: Region) -> Tensor:
         """Run the U-Net; give (1, feature, y, x) of the region that is wanted."""
@@ -151,21 +153,37 @@ class FrozenBody:
             x = convolve(x, w.second, w.second_bias)[..., rows, columns]
         return x
 
-    def _pixels(self, image: Tensor, trunk: Tensor | None, shared: Shared, take: Callable[[slice, Tensor], None]) -> None:
-        """Run the pixel path over (y, x, channel), some rows at a time, and hand on both paths' features."""
+    def _work(self, image: Tensor, shared: Shared) -> list[Tensor]:
+        """Make room for a step of the pixel path, once: memory that is always fresh costs as much as the products."""
         height, width, n_in = image.shape
-        at_once = max(1, PIXELS[self.inner] // width) if image.device.type == "cpu" else height
-        for start in range(0, height, at_once):
-            rows = slice(start, min(start + at_once, height))
-            x = image[rows].reshape(-1, n_in)
-            found = x.new_empty(len(x), self.n_features)
+        rows = min(height, max(1, PIXELS[self.inner] // width)) if image.device.type == "cpu" else height
+        return [image.new_empty(rows, width, n) for n in (n_in, *(m.shape[1] for m in shared.pixel[:-1]), self.n_features)]
+
+    def _pixels(
+        self, image: Tensor, trunk: Tensor | None, shared: Shared, work: list[Tensor], take: Callable[[slice, Tensor], None]
+    ) -> None:
+        """Run the pixel path over (y, x, channel), some rows at a time, and hand on both paths' features."""
+        for start in range(0, len(image), len(work[0])):
+            rows = slice(start, min(start + len(work[0]), len(image)))
+            x, *between, found = (part[: rows.stop - start] for part in work)
+            if shared.pixel:
+                x.copy_(image[rows])
             if trunk is not None:
-                found[:, : self.n_trunk].view(-1, width, self.n_trunk).copy_(trunk[0, :, rows].permute(1, 2, 0))
-            for k, matrix in enumerate(shared.pixel):
-                is_last = k + 1 == len(shared.pixel)
-                x = torch.mm(x, matrix[:, : self.n_features - self.n_trunk], out=found[:, self.n_trunk :]) if is_last else x @ matrix
-                x.view(SIGNED[self.inner]).clamp_(min=0)
-            take(rows, found)
+                found[..., : self.n_trunk].copy_(trunk[0, :, rows].permute(1, 2, 0))
+            for matrix, out in zip(shared.pixel, (*between, found[..., self.n_trunk :]), strict=bool(shared.pixel)):
+                torch.mm(x.flatten(0, 1), matrix[:, : out.shape[-1]], out=out.flatten(0, 1))
+                _whole(out).clamp_(min=0)
+                x = out
+            take(rows, found.flatten(0, 1))
+
+
+def _whole(x: Tensor) -> Tensor:
+    """See numbers as whole ones of the same bits: the same order where they are not negative, and negative where they are."""
+    return x.view(WHOLES[x.dtype])
+
+
+def _bits(value: float, dtype: torch.dtype) -> int:
+    return int(_whole(torch.tensor(value, dtype=dtype)))
 
 
 def padded(n: int, dtype: torch.dtype) -> int:
