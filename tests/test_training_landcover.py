@@ -15,12 +15,15 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+import yaml
+from click.testing import CliRunner
 from sklearn.ensemble import RandomForestClassifier
 
 import xsentinel as xs
 from tests.landcover import CLASSES, DAYS, N_DATES, SMALL, tile, tiles, train
 from xsentinel.blocks.model import load_model, read_network
 from xsentinel.classes import LabelClass, flag_attrs
+from xsentinel.cli import main
 from xsentinel.models.card import EqualDates
 from xsentinel.models.fgunet import FGUNet
 from xsentinel.products.normalise import statistics
@@ -292,3 +295,57 @@ def test_classes_are_of_one_legend(tmp_path):
     other = labels.assign(label=labels.label.assign_attrs(flag_attrs((*CLASSES[:2], LabelClass(9, "Water", "#0000ff")))))
     with pytest.raises(xs.XSentinelError, match="class 9 is Forest in one tile and Water in east"):
         train(tmp_path, tiles={"west": tile(1), "east": (cube, other)})
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A job of two tiles: polygons and a raster, of classes by a legend."""
+    import geopandas as gpd
+    from shapely.geometry import box
+
+    for name, (cube, labels) in tiles(stored=True).items():
+        cube.to_zarr(tmp_path / f"{name}.zarr", consolidated=False)
+        if name == "east":
+            labels.label.drop_attrs(deep=False).rio.to_raster(tmp_path / "east.tif")
+            continue
+        rows = [(k * 12, j * 12, int(labels.label.values[k * 12, j * 12])) for k in range(8) for j in range(8)]
+        shapes = [box(x := float(labels.x[c]) - 5, (y := float(labels.y[r]) + 5) - 120, x + 120, y) for r, c, _ in rows]
+        frame = gpd.GeoDataFrame({"code": [v for *_, v in rows]}, geometry=shapes, crs=32631)
+        frame[frame.code > 0].to_file(tmp_path / "west.gpkg")
+    told = {
+        "tiles": {"west": {"cube": "west.zarr", "labels": "west.gpkg"}, "east": {"cube": "east.zarr", "labels": "east.tif"}},
+        "out": "out",
+        "legend": {"Wheat": [2], "Maize": [7], "Forest": [9]},
+        "column": "code",
+        "block": 120,
+        "train": {"preset": "forest", "dates": N_DATES, "seed": 1},
+    }
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(told))
+    return tmp_path, told
+
+
+def test_a_job_from_the_shell(job):
+    folder, told = job
+    runner, path = CliRunner(), str(folder / "job.yaml")
+    done = runner.invoke(main, ["train", "landcover", path, "--no-progress"])
+    assert done.exit_code == 0, done.output
+    assert "forest" in done.output
+    scores = pd.read_csv(folder / "out" / "scores.csv", index_col="tile")
+    assert scores.kappa["all"] > 0.9
+    maps = xr.open_zarr(folder / "out" / "maps" / "west.zarr", consolidated=False)
+    assert maps["class"].attrs["flag_meanings"] == "Forest Maize Wheat"
+    scored = runner.invoke(main, ["evaluate", "landcover", str(folder / "out" / "landcover.json"), path, "--csv", str(folder / "own.csv")])
+    assert scored.exit_code == 0, scored.output
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "own.csv", index_col="tile"), scores)
+    whole = runner.invoke(main, ["evaluate", "landcover", str(folder / "out" / "landcover.json"), path, "--side", "all"])
+    n_labelled = sum(int((labels.label > 0).sum()) for _, labels in tiles().values())
+    assert f"{n_labelled:.4f}" in whole.output
+    refused = runner.invoke(main, ["train", "landcover", path, "--no-progress"])
+    assert refused.exit_code == 2
+    assert "holds this job already" in refused.output
+    before = (folder / "out" / "landcover.safetensors").stat().st_mtime_ns
+    assert runner.invoke(main, ["train", "landcover", path, "--no-progress", "--resume"]).exit_code == 0
+    assert (folder / "out" / "landcover.safetensors").stat().st_mtime_ns == before
+    (folder / "job.yaml").write_text(yaml.safe_dump(told | {"draw": {"rule": "equal"}}))
+    assert "has draw that is not known" in runner.invoke(main, ["train", "landcover", path]).output
+    assert "Presets: fgunet" in runner.invoke(main, ["train", "landcover", "--help"]).output
