@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import xarray as xr
-from lightning.pytorch.utilities import rank_zero_only
 
 from xsentinel.blocks.model import Model, load_model, read_network, save_model
 from xsentinel.classes import LabelClass
@@ -29,7 +28,8 @@ from xsentinel.training.landcover_forest import drawn_pixels, grow_forest, grow_
 from xsentinel.training.landcover_loop import PatchClassification, Patches, class_weights
 from xsentinel.training.landcover_presets import LandcoverPreset, get_landcover_preset
 from xsentinel.training.landcover_scores import score_tiles
-from xsentinel.training.landcover_tiles import Ready, Storing, channels_of, classes_in, make_ready, resolution_of
+from xsentinel.training.landcover_tiles import Making, Ready, Storing, channels_of, classes_in, make_ready, resolution_of
+from xsentinel.training.loop import helps
 from xsentinel.training.places import Draw, Places, count_labels, find_places
 from xsentinel.training.tiles import Kept, Tile
 from xsentinel.version import __version__
@@ -54,6 +54,8 @@ class Run:
     weighted: bool | None = None
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
     """Of the sides that labels are split into."""
+    block: float = 1000.0
+    """Metres along a square of land in no parcel, which falls to one side."""
     start: str | None = None
     """First day of the season of all tiles; each cube's own if not given."""
     season: EqualDates = EqualDates()  # noqa: RUF009  (frozen)
@@ -139,8 +141,8 @@ def train_landcover(
     dates : int, optional
         Equal dates of the season; None: the cubes' own, as many in each tile.
     **run
-        Fields of `xsentinel.training.landcover.Run`: ``epochs``, ``steps`` (an epoch), ``weighted``, ``shares``, ``start``,
-        ``season``, ``precision`` ("fp32"), ``patience``, ``processes`` (1; those beside the first end when the training
+        Fields of `xsentinel.training.landcover.Run`: ``epochs``, ``steps`` (an epoch), ``weighted``, ``shares``, ``block``,
+        ``start``, ``season``, ``precision`` ("fp32"), ``patience``, ``processes`` (1; those beside the first end when the training
         does), ``resume`` (False), ``progress`` (True), ``cache`` (2³⁰ bytes), ``threads`` (2), ``scores`` (True).
 
     Returns
@@ -170,7 +172,8 @@ def train_landcover(
     start = None if initial is None else load_model(initial)
     rough = _rough(name, chosen, start, tiles, tuple(indices), dates, options)
     storing = Storing(Path(out), options.progress)
-    ready = [make_ready(n, cube, labels, rough, options.shares, seed, options.start, storing) for n, (cube, labels) in tiles.items()]
+    how = Making(options.shares, options.block, seed, options.start)
+    ready = [make_ready(n, cube, labels, rough, how, storing) for n, (cube, labels) in tiles.items()]
     learnt = _Learnt.of(ready, rough, start, chosen)
     card = replace(rough, channels=learnt.channels, classes=learnt.classes)
     network, card = _fit(card, chosen, learnt, start, Path(out), seed, options)
@@ -298,7 +301,7 @@ def _fit(card: Card, preset: LandcoverPreset, learnt: _Learnt, start: Model | No
     network = network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     task = PatchClassification(network, preset, patches, max(1, steps // run.processes), run.processes, seed)
     task.weights = class_weights(learnt.pixels) if preset.weighted else None
-    folder = fresh(out / "checkpoints" / card.name, run.resume or bool(_rank()))
+    folder = fresh(out / "checkpoints" / card.name, run.resume or helps())
     limits: dict[str, Any] = {"precision": "bf16-mixed"} if run.mixed else {}
     told: dict[str, Any] = {key: getattr(run, key) for key in ("resume", "processes", "progress", "patience")}
     try:
@@ -310,13 +313,8 @@ def _fit(card: Card, preset: LandcoverPreset, learnt: _Learnt, start: Model | No
 
 def _leave_if_second() -> None:
     """End a process that only helped the first to train: what follows is done once."""
-    if _rank():
+    if helps():
         raise SystemExit(0)
-
-
-def _rank() -> int:
-    """Give the number of this process among those that learn together."""
-    return int(getattr(rank_zero_only, "rank", 0))
 
 
 def _describe(preset: LandcoverPreset, learnt: _Learnt, run: Run, seed: int) -> dict[str, Any]:

@@ -56,16 +56,21 @@ class Storing:
         return str(self.folder / kind / f"{name}.zarr")
 
 
-def make_ready(
-    name: str,
-    cube: xr.Dataset,
-    labels: xr.Dataset | xr.DataArray,
-    card: Card,
-    shares: Mapping[str, float],
-    seed: int,
-    start: str | None,
-    storing: Storing,
-) -> Ready:
+@dataclass(frozen=True)
+class Making:
+    """What is made of cubes and labels."""
+
+    shares: Mapping[str, float]
+    """Of the sides of a split by polygons."""
+    block: float
+    """Metres along a square of land in no parcel."""
+    seed: int
+    """Of the split."""
+    start: str | None
+    """First day of the season."""
+
+
+def make_ready(name: str, cube: xr.Dataset, labels: xr.Dataset | xr.DataArray, card: Card, how: Making, storing: Storing) -> Ready:
     """Bring a tile to what a model takes, its labels split by polygons; what would be computed again and again is stored once.
 
     A cube in memory, or one that is at the dates of the model already, is taken as it is. Any other is filled and written
@@ -82,14 +87,18 @@ def make_ready(
         As `split_polygons`.
     """
     _check_grid(name, cube, labels)
-    there = prepare(cube, card, start)
+    there = prepare(cube, card, how.start)
     first = _channel(there, card, name)[0]
     if first.chunks is not None and not _has(cube, there):
         bands_only = _without_indices(card)
-        task = partial(prepare, card=bands_only, start=start)
+        task = partial(prepare, card=bands_only, start=how.start)
         stored = _stored(task, storing.place("tiles", name), storing, source=cube, halo=0, layout="series", pack="uint16")
-        there = prepare(stored, card, start)
-    split = labels if isinstance(labels, xr.Dataset) and sides_of(labels) else split_polygons(labels, shares, seed=seed)
+        there = prepare(stored, card, how.start)
+    split = (
+        labels
+        if isinstance(labels, xr.Dataset) and sides_of(labels)
+        else split_polygons(labels, how.shares, seed=how.seed, block=how.block)
+    )
     if split["side"].chunks is not None:
         wanted = split[["label", "side"]]
         split = _stored(wanted, storing.place("labels", name), storing, layout="map").assign_coords({d: split[d] for d in ("y", "x")})
