@@ -17,8 +17,10 @@ RESOLUTION = 20
 SIDE, OTHER_SIDE = 192, 128
 """Pixels of a landscape that is trained on and of one that is not, along a side."""
 
-TRAINED = {"a": (1, 50.0, "2018"), "b": (2, 47.5, "2017"), "c": (3, 52.5, "2019"), "d": (4, 45.0, "2018"), "e": (5, 55.0, "2019"),
-           "f": (6, 49.0, "2020"), "g": (7, 43.0, "2017"), "h": (8, 51.0, "2016"), "i": (9, 48.0, "2019"), "j": (10, 53.5, "2018")}  # fmt: skip
+TRAINED = {
+    "a": (1, 50.0, "2018"), "b": (2, 47.5, "2017"), "c": (3, 52.5, "2019"), "d": (4, 45.0, "2018"), "e": (5, 55.0, "2019"),
+    "f": (6, 49.0, "2020"), "g": (7, 43.0, "2017"), "h": (8, 51.0, "2016"), "i": (9, 48.0, "2019"), "j": (10, 53.5, "2018"),
+}  # fmt: skip
 OTHER = {"k": (101, 50.5, "2018"), "l": (102, 46.0, "2021"), "m": (103, 54.0, "2019"), "n": (104, 41.0, "2018")}
 """Name → seed, degrees north, year."""
 
@@ -40,9 +42,7 @@ def simulated(name: str, folder: Path) -> xr.Dataset:
 def _simulate(seed: int, latitude: float, year: str, side: int) -> xr.Dataset:
     land = xs.simulate.landscape((side, side), year, seed, resolution=RESOLUTION, latitude=latitude)
     with dask.config.set(scheduler="synchronous"):
-        made = land.cube[["SCL"]].assign(
-            lai=land.cube.s2.lai()["lai"], truth=land.unclouded.s2.lai()["lai"], lai_true=land.truth["lai"]
-        )
+        made = land.cube[["SCL"]].assign(lai=land.cube.s2.lai()["lai"], truth=land.unclouded.s2.lai()["lai"], lai_true=land.truth["lai"])
         radar = land.radar.drop_vars("spatial_ref").rename(time="time_s1")
         return made.merge(radar, compat="override").compute()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 import xsentinel as xs
-from xsentinel.cli import accuracy, crops, dynamics, jobs, maps, models
+from xsentinel.cli import accuracy, crops, dynamics, fusion, jobs, maps, models
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,6 +23,8 @@ MAPS = (maps.demo, maps.info, maps.convert, maps.mask, maps.composite, maps.fill
 
 models.train.add_command(crops.train_crops)
 models.evaluate.add_command(crops.evaluate_crops)
+models.train.add_command(fusion.train_fusion)
+models.evaluate.add_command(fusion.evaluate_fusion)
 
 for command in (*MAPS, crops.crops, jobs.run, models.train, models.evaluate, accuracy.assess):
     main.add_command(command)

@@ -18,7 +18,9 @@ import xarray as xr
 from xsentinel.bands import BANDS, SCENE_CLASSES
 from xsentinel.errors import GridError, ReadError, UnitsError, XSentinelError
 
-NAME = re.compile(r"^(?P<area>.+)_(?P<first>\d{4}-\d\d-\d\d)_(?P<last>\d{4}-\d\d-\d\d)-(?P<date>\d)-(?P<of>\d+)-(?P<row>\d+)-(?P<column>\d+)$")
+NAME = re.compile(
+    r"^(?P<area>.+)_(?P<first>\d{4}-\d\d-\d\d)_(?P<last>\d{4}-\d\d-\d\d)-(?P<date>\d)-(?P<of>\d+)-(?P<row>\d+)-(?P<column>\d+)$"
+)
 """<Country>_<Area>_<DateFrom>_<DateTo>-<measurement>-<lstm>-<row>-<column>; measurement 0 is t−2, 1 is t−1, 2 is t."""
 
 STEP_DAYS = 6
@@ -84,12 +86,12 @@ def parse_name(name: str) -> TripletName:
     try:
         if found is None:
             raise ValueError("it is not of this form")
-        dates = [str(np.datetime64(found[k], "D")) for k in ("first", "last")]
-        if dates[0] > dates[1] or int(found["date"]) > 2:
+        first, last = (str(np.datetime64(found[k], "D")) for k in ("first", "last"))
+        if first > last or int(found["date"]) > 2:
             raise ValueError("its dates or its measurement are out of order")
     except ValueError as err:
         raise ReadError(f"{name!r} is no file of a triplet ({err}); names are Country_Area_2018-04-07_2018-04-19-0-0-7-23.tiff") from err
-    return TripletName(found["area"], *dates, *(int(found[k]) for k in ("date", "row", "column")))
+    return TripletName(found["area"], first, last, *(int(found[k]) for k in ("date", "row", "column")))
 
 
 @dataclass(frozen=True)
@@ -164,13 +166,15 @@ def iter_triplets(
         raise XSentinelError(f"polarisations is {polarisations!r}; give ('VV', 'VH') or ('VH', 'VV')")
     place = Path(folder)
     for row in _rows(place, table):
+        name = Path(row[0]).stem
         try:
             files = _Files(place, *row)
-            yield files.name, _read(files, (dates or {}).get(files.told.series), polarisations)
+            name = files.name
+            yield name, _read(files, (dates or {}).get(files.told.series), polarisations)
         except (ReadError, GridError, UnitsError) as err:
             if skipped is None:
                 raise
-            skipped[Path(row[0]).stem] = str(err)
+            skipped[name] = str(err)
 
 
 def _rows(folder: Path, table: str | PathLike[str] | None) -> list[tuple[str, str, str]]:
@@ -178,7 +182,9 @@ def _rows(folder: Path, table: str | PathLike[str] | None) -> list[tuple[str, st
     if table is None:
         last = sorted(p for p in (folder / S1).glob("*.tif*") if (m := NAME.match(p.stem)) and m["date"] == "2")
         if not last:
-            raise ReadError(f"{folder / S1} holds no file of a date t (…-2-0-row-column.tiff); give the folder that holds s1, s2 and s2-mask")
+            raise ReadError(
+                f"{folder / S1} holds no file of a date t (…-2-0-row-column.tiff); give the folder that holds s1, s2 and s2-mask"
+            )
         return [tuple(_of_date(p.name, k) for k in range(3)) for p in last]  # type: ignore[misc]
     path = folder / table if len(Path(table).parts) == 1 else Path(table)
     try:
@@ -264,7 +270,7 @@ def _pixels(path: Path, kind: str, grid: Any) -> tuple[Array, Any]:
     if count != BANDS_IN[kind]:
         raise ReadError(f"{path} has {count} bands; files in {kind} have {BANDS_IN[kind]}")
     if grid is not None and not _same_place(own, grid):
-        raise GridError(f"{path} has {own[0][0]} × {own[0][1]} pixels at {own[1][2]:.0f}, {own[1][5]:.0f}, and the triplet's first file "
+        raise GridError(f"{path} has {own[0][0]} × {own[0][1]} pixels at {own[1][2]:.0f}, {own[1][5]:.0f}, and the first of its triplet "
                         f"{grid[0][0]} × {grid[0][1]} at {grid[1][2]:.0f}, {grid[1][5]:.0f}; files of a triplet show one place")  # fmt: skip
     return values, own
 
@@ -317,7 +323,8 @@ def _label(files: _Files, dates: Sequence[object] | None, layers: Mapping[str, A
         "title": files.name, "area": files.told.area, "row": files.told.row, "column": files.told.column,
         "dates": "given" if dates is not None else f"the first as the name tells, then each {STEP_DAYS} days",
     })  # fmt: skip
-    y, x = (origin + step * (np.arange(n) + 0.5) for origin, step, n in ((transform[5], transform[4], height), (transform[2], transform[0], width)))
+    y = transform[5] + transform[4] * (np.arange(height) + 0.5)
+    x = transform[2] + transform[0] * (np.arange(width) + 0.5)
     placed: xr.Dataset = ds.assign_coords(time=times, y=y, x=x).rio.write_crs(crs)
     return placed
 
@@ -327,5 +334,9 @@ def _attrs(name: str) -> dict[str, Any]:
         return {"long_name": "leaf area index", "standard_name": "leaf_area_index", "units": "m2 m-2"}
     if name == "SCL":
         meanings = " ".join(c.meaning for c in SCENE_CLASSES)
-        return {"long_name": "scene classification", "flag_values": np.array([c.value for c in SCENE_CLASSES], np.uint8), "flag_meanings": meanings}
+        return {
+            "long_name": "scene classification",
+            "flag_values": np.array([c.value for c in SCENE_CLASSES], np.uint8),
+            "flag_meanings": meanings,
+        }
     return {"long_name": BANDS[name].long_name, "units": "dB"}

@@ -119,6 +119,7 @@ def train_fusion(
     options = _options(run)
     scores, train, held = options.pop("scores"), *_sides(sources, options.pop("held"), chosen, held_out, seed)
     card = _card(name, chosen, _resolution(sources))
+    torch.manual_seed(seed)
     network = cast(Fusion, build_network(card))
     start = None if initial is None else _initial(initial, card)
     parts = chosen.settings.get("parts", "both")
@@ -230,7 +231,7 @@ def with_scores(card: Card, network: Network, train: Sequence[FusionSeries], hel
         found = held_out_answers(network_answer(network, card, SAMPLES), looks(held, 1, seed, _each(CALIBRATED, held)), names)
         by_source: dict[str, list[HeldOut]] = {}
         for place, h in found.items():
-            by_source.setdefault(place.rpartition("/")[0] if len(found) > 1 else place, []).append(h)
+            by_source.setdefault(place.partition("/")[0], []).append(h)
         card = replace(card, calibration=calibrate({s: _thinned(hs, seed) for s, hs in by_source.items()}, SAMPLES))
     methods = {"this": network_answer(network, card)} | BASELINES | pixel_answers(train, names, seed)
     tally = Tally(card)

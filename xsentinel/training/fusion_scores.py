@@ -16,7 +16,7 @@ from xsentinel.errors import XSentinelError
 from xsentinel.models.card import Card
 from xsentinel.models.network import Network, draw_masks
 from xsentinel.training.calibrate import HeldOut
-from xsentinel.training.fusion_baselines import answer_pixels, fit_pixels, last_clear, linear
+from xsentinel.training.fusion_baselines import Regressor, answer_pixels, fit_pixels, last_clear, linear
 from xsentinel.training.fusion_batches import Bool, Hider, Sample, normalise, sample_of
 from xsentinel.training.fusion_series import FusionSeries, FusionSource, collect_series
 
@@ -108,7 +108,7 @@ def looks(
         for date in dates:
             yield one, int(date), None
             for _ in range(hidden):
-                yield one, int(date), hider.draw(rng, one.target.shape[1:], HIDDEN_DATES)  # type: ignore[arg-type]
+                yield one, int(date), hider.draw(rng, one.target.shape[1:], HIDDEN_DATES)
 
 
 def network_answer(network: Network, card: Card, samples: int = 0) -> Answer:
@@ -141,7 +141,11 @@ BASELINES: dict[str, Answer] = {
 def pixel_answers(series: Sequence[FusionSeries], names: Sequence[str], seed: int = 0) -> dict[str, Answer]:
     """Fit the regressions of single pixels, and give them as methods."""
     fitted = fit_pixels(series, names, seed=seed)
-    return {name: (lambda s, d, sample, h, f=one: answer_pixels(f, sample.planes, names)) for name, one in fitted.items()}
+
+    def method(regressor: Regressor) -> Answer:
+        return lambda series, date, sample, hidden: answer_pixels(regressor, sample.planes, names)
+
+    return {name: method(regressor) for name, regressor in fitted.items()}
 
 
 @dataclass
@@ -222,9 +226,13 @@ class Tally:
             If there is nothing in it.
         """
         if not self.sums:
-            raise XSentinelError("no date has a whole triplet with radar and a target: t−2, t−1 and t within the days that the model allows")
+            raise XSentinelError(
+                "no date has a whole triplet with radar and a target: t−2, t−1 and t within the days that the model allows"
+            )
         order = [*GROUPS, "all", "other area", "other area, cloudy"]
-        rows = [{"group": g, "method": m} | sums.columns() for (g, m), sums in sorted(self.sums.items(), key=lambda i: order.index(i[0][0]))]
+        rows = [
+            {"group": g, "method": m} | sums.columns() for (g, m), sums in sorted(self.sums.items(), key=lambda i: order.index(i[0][0]))
+        ]
         return pd.DataFrame(rows)
 
 
@@ -236,4 +244,7 @@ def held_out_answers(answer: Answer, looked: Iterator[tuple[FusionSeries, int, B
         there = np.isfinite(sample.target) & np.isfinite(sample.planes[0])
         mean, spread = answer(series, date, sample, hidden)
         found.setdefault(series.place, []).append(HeldOut(sample.target[there], mean[there], spread[there]))
-    return {place: HeldOut(*(np.concatenate([getattr(h, f) for h in held]) for f in ("truth", "mean", "spread"))) for place, held in found.items()}
+    return {
+        place: HeldOut(*(np.concatenate([getattr(h, f) for h in held]) for f in ("truth", "mean", "spread")))
+        for place, held in found.items()
+    }

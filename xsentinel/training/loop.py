@@ -73,7 +73,8 @@ class Regression(LightningModule):
             out: Tensor = each()(found, wanted)
             return out
         heavy = weights[chosen]
-        return (each(reduction="none")(found, wanted) * heavy).sum() / heavy.sum()
+        mean: Tensor = (each(reduction="none")(found, wanted) * heavy).sum() / heavy.sum()
+        return mean
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
         """Log the mean distance, nothing dropped."""
@@ -101,7 +102,9 @@ class Regression(LightningModule):
             thirds = [self.preset.steps // 3, 2 * self.preset.steps // 3]
             decays = torch.optim.lr_scheduler.MultiStepLR(optimiser, thirds, DECAY)
             return {"optimizer": optimiser, "lr_scheduler": {"scheduler": decays, "interval": "step"}}
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, self.preset.steps, pct_start=max(0.1, 1.5 / self.preset.steps), final_div_factor=1000)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, rate, self.preset.steps, pct_start=max(0.1, 1.5 / self.preset.steps), final_div_factor=1000
+        )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
 
