@@ -38,6 +38,9 @@ Sources = Mapping[str, FusionSource]
 INPUTS = FusionInputs(s1_tolerance_days=3.0)
 """Of both variants, so that both are scored at the same dates: radar within three days, dates of a triplet no more than a week apart."""
 
+PLAIN = replace(PRESETS["default"], inputs=INPUTS, radar_jitter=(0.0, 0.0), scaling=0.0)
+"""Settings of the tables: land is taken as it is."""
+
 VARIANTS = {"triplet": TRIPLET + SEASON, "carried": CARRIED + SEASON}
 """The paper's planes, LAI at t−2 and t−1; and each pixel's last two clear dates with their ages."""
 
@@ -75,17 +78,17 @@ def scored(methods: Mapping[str, Answer], card: object, sides: Mapping[str, list
 
 
 def ablation(
-    title: str, train: Sources, test: list[FusionSeries], other: Sources, held: Sources, base: FusionPreset, out: Path, **how: object
-) -> None:
+    title: str, train: Sources, test: list[FusionSeries], other: Sources, held: Sources, base: FusionPreset, out: Path,
+    variant: str, hidden: int,
+) -> None:  # fmt: skip
     """Train and score all rows of one variant after the other, printing each when it is done."""
-    variant, hidden, initial = str(how["variant"]), int(how["hidden"]), how.get("initial")  # type: ignore[call-overload]
     sides = {"": test} | ({"other area": collect_series(other, base.inputs, 10**9)} if other else {})
     fitted, done = pixel_answers(collect_series(train, base.inputs, 10**9), VARIANTS[variant]), []
     for row in ROWS:
         start, preset = perf_counter(), preset_of(variant, row, base)
         folder = out / variant if row in ("S1 + masks + season", "S2 + masks + season", "all") else out / variant / row
-        model = train_fusion(train, folder, preset=preset, name=f"{variant} {row}".replace(" ", "-"), held=held, resume=True, progress=False,
-                             scores=False, precision="bf16-mixed", initial=initial if row == "all" else None)  # fmt: skip
+        how = {"preset": preset, "name": f"{variant} {row}".replace(" ", "-"), "held": held}
+        model = train_fusion(train, folder, **how, resume=True, progress=False, scores=False, precision="bf16-mixed")  # type: ignore[arg-type]
         methods = {f"{variant}: {row}": network_answer(read_network(model), model.card)}
         methods |= (BASELINES | fitted) if row == "all" else {}
         found = scored(methods, model.card, sides, hidden)
@@ -171,7 +174,7 @@ def on_simulated(lands: Path, out: Path, variant: tuple[str, ...], steps: int, p
     """Table 1 on simulated land."""
     out.mkdir(parents=True, exist_ok=True)
     train, test, other, held = simulated_sources(lands)
-    base = replace(PRESETS["default"], inputs=INPUTS, steps=steps, pretraining=pretraining, patch=24)
+    base = replace(PLAIN, steps=steps, pretraining=pretraining, patch=24)
     for one in variant:
         ablation("simulated", train, collect_series(test, INPUTS, 10**9), other, held, base, out, variant=one, hidden=0)
 
@@ -204,7 +207,7 @@ def real_split(by: str) -> tuple[Sources, Sources, list[FusionSeries]]:
 @click.option("--hidden", type=int, default=3, help="Looks at each date more, its past hidden by clouds of other dates.")
 def on_real(out: Path, initial: str | None, steps: int, hidden: int) -> None:
     """Table 1 on the real site: trained on it, and on simulated land with and without going on here."""
-    base = replace(PRESETS["default"], inputs=INPUTS, settings=SMALL, patch=16, batch=32, steps=steps, pretraining=steps)
+    base = replace(PLAIN, settings=SMALL, patch=16, batch=32, steps=steps, pretraining=steps)
     for by in ("place", "time"):
         train, held, test = real_split(by)
         for variant in VARIANTS:
@@ -218,7 +221,7 @@ def on_real(out: Path, initial: str | None, steps: int, hidden: int) -> None:
 def carried_over(by: str, model: xs.Model, train: Sources, held: Sources, test: list[FusionSeries], out: Path, hidden: int) -> None:
     """Score a model of simulated land as it is, and after going on with the real site."""
     done = []
-    base = replace(PRESETS["default"], inputs=INPUTS, settings=dict(model.card.settings), patch=16, batch=32, rate=5e-4)
+    base = replace(PLAIN, settings=dict(model.card.settings), patch=16, batch=32, rate=5e-4)
     for label, steps in (
         ("simulated land", 0),
         ("simulated land, then here, 100 steps", 100),

@@ -270,7 +270,7 @@ def _pixels(path: Path, kind: str, grid: Any) -> tuple[Array, Any]:
     if count != BANDS_IN[kind]:
         raise ReadError(f"{path} has {count} bands; files in {kind} have {BANDS_IN[kind]}")
     if grid is not None and not _same_place(own, grid):
-        raise GridError(f"{path} has {own[0][0]} × {own[0][1]} pixels at {own[1][2]:.0f}, {own[1][5]:.0f}, and the first of its triplet "
+        raise GridError(f"{path} has {own[0][0]} × {own[0][1]} pixels at {own[1][2]:.0f}, {own[1][5]:.0f}, its first file "
                         f"{grid[0][0]} × {grid[0][1]} at {grid[1][2]:.0f}, {grid[1][5]:.0f}; files of a triplet show one place")  # fmt: skip
     return values, own
 

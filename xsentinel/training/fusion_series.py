@@ -84,7 +84,7 @@ class FusionSeries:
         return replace(self, layers=self.layers[..., rows, columns], target=self.target[..., rows, columns])
 
     def past(self, date: int, hidden: Bool | None = None) -> tuple[Past, int]:
-        """Give what was known at a date, as long ago as ages go, and its index there; the last dates before hidden in part, (time, y, x)."""
+        """Give what was known at a date, as long ago as ages go, and its index there; the last dates before partly hidden."""
         first = int(np.searchsorted(self.dates.days, self.dates.days[date] - self.inputs.max_age_days - self.inputs.max_gap_days))
         layers = self.layers[:, first : date + 1]
         if hidden is not None:
