@@ -53,9 +53,12 @@ def padded(layout: Layout) -> int:
     return round(layout.pixels * (1 + waste(layout.side, WINDOW, card.halo, card.stride)))
 
 
-def on_windows(run: Callable[[torch.Tensor], object], side: int, pixels: int, dtype: torch.dtype) -> Callable[[], None]:
+def on_windows(
+    run: Callable[[torch.Tensor], object], side: int, pixels: int, dtype: torch.dtype, n_in: int | None = None
+) -> Callable[[], None]:
     """Give a function that runs windows of a side, on all cores, one thread each, until so many pixels are done."""
-    x = torch.rand(1, network().down[0].first.in_channels, side, side, dtype=dtype)  # type: ignore[index,union-attr,call-overload]
+    n_in = n_in or network().down[0].first.in_channels  # type: ignore[index,union-attr,assignment]
+    x = torch.rand(1, n_in, side, side, dtype=dtype)  # type: ignore[call-overload]
     x = x.contiguous(memory_format=torch.channels_last)
     n_windows = -(-pixels // side**2)
 

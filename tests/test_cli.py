@@ -78,7 +78,7 @@ def test_help(command: tuple[str, ...], usage: str, words: list[str]) -> None:
 def test_help_of_lai_shows_examples_one_a_line() -> None:
     lines = shell("lai", "--help").output.splitlines()
     examples = lines[lines.index("  Examples:") + 1 :]
-    assert len(examples) == 4
+    assert len(examples) == 5
     assert all(line.startswith("    xsentinel lai ") for line in examples)
 
 

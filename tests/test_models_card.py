@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from xsentinel.bands import BANDS
 from xsentinel.errors import ReadError
 from xsentinel.models.card import FORMAT, GEOMETRY, Calibration, Card, Channel, Output
+from xsentinel.models.planes import CARRIED, SEASON, FusionInputs, limits_of
 
 DIGEST = "0123456789abcdef" * 4
 CALIBRATION = Calibration(
@@ -257,3 +258,46 @@ def test_half_width_keeps_precision_and_labels(kind):
     assert labelled.dims == ("y", "x")
     np.testing.assert_array_equal(labelled.values, width)
     np.testing.assert_array_equal(labelled["x"], np.arange(7))
+
+
+FUSED = replace(
+    CARD,
+    network="fusion",
+    channels=tuple(Channel(name, *limits_of(name, FusionInputs())) for name in (*CARRIED, *SEASON)),
+    outputs=(Output("lai", "leaf area index", "m2 m-2"),),
+    fusion=FusionInputs(max_gap_days=12, max_age_days=45, s1_tolerance_days=3, least_observations=1),
+)
+
+
+def damaged_fusion(**changes) -> str:
+    """Give the text of the card of a fusion with fields of its record changed."""
+    item = json.loads(FUSED.to_json())
+    item["properties"]["xsentinel:model"] |= changes
+    return json.dumps(item)
+
+
+def test_a_card_of_fusion_is_read_as_it_was_written():
+    assert Card.from_json(FUSED.to_json()) == FUSED
+    assert FUSED.bands == CARRIED
+    assert [c.name for c in FUSED.geometry] == ["sin_day", "cos_day"]
+    item = json.loads(FUSED.to_json())["properties"]["mlm:input"][0]
+    assert item["description"].startswith("radar, classes of the mask and leaf area at 20 m, then sin_day, cos_day")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"fusion": None}, "takes vv_before, .* which is neither a band nor one of NDVI"),
+        ({"channels": [{"name": "B04", "low": 0, "high": 1}]}, "takes B04, which is none of vv_t0"),
+        ({"channels": [{"name": "lai_t0", "low": 0, "high": 1}]}, "takes lai_t0, which is none of"),
+        ({"dates": 3}, "inputs of its fusion make no sense"),
+        ({"fusion": {"max_age_days": 0}}, "inputs of its fusion make no sense"),
+        ({"fusion": {"s1_tolerance_days": -1}}, "inputs of its fusion make no sense"),
+        ({"fusion": {"max_age_days": "long"}}, "incomplete or damaged"),
+        ({"fusion": {"patience": 3}}, "incomplete or damaged: .*patience"),
+        ({"fusion": 3}, "incomplete or damaged"),
+    ],
+)
+def test_a_fusion_that_cannot_be(changes, words):
+    with pytest.raises(ReadError, match=words):
+        Card.from_json(damaged_fusion(**changes))

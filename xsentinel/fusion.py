@@ -14,6 +14,7 @@ from xsentinel.bands import CLOUDY_CLASSES, SCENE_CLASSES, scene_class_values
 from xsentinel.blocks.fusion import LAYERS, Dates, Fuser
 from xsentinel.blocks.model import Model
 from xsentinel.blocks.predict import Execution
+from xsentinel.blocks.series import contiguous_in_time, plan_cube
 from xsentinel.cube import STORAGE_ATTRS, Encoding, check_times, encoding_of, grid_mapping_name, select_bands
 from xsentinel.errors import GridError, TimeError, UnitsError, XSentinelError
 from xsentinel.inference import Sampling, check_pixels, geometry_plane, label, plane_values, provenance, run
@@ -214,7 +215,8 @@ def fuse(
     execution.check()
     beside = {c.name: geometry_plane(c, cube, angles, platform) for c in card.geometry}
     make = partial(_fuser, model, sampling, execution, given.dates, everywhere)
-    data = run(make, card, given.layers, [plane_values(c, beside[c.name]) for c in card.geometry])
+    layers = contiguous_in_time(given.layers, plan_cube(given.layers, given.layers[0].sizes["time"]))
+    data = run(make, card, layers, [plane_values(c, beside[c.name]) for c in card.geometry])
     said = provenance(model, sampling, execution) | _said(given, card.fusion)
     maps = label(data, given.layers, card, said, bool(sampling.samples))
     mapping = grid_mapping_name(given.layers[0])

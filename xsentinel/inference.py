@@ -27,6 +27,9 @@ from xsentinel.version import __version__
 LEAST_HALOS = 16
 """Halos that the side of a chunk holds at the least: with fewer, margins are more than a quarter of the work."""
 
+LEAST_HALOS_OF_SERIES = 4
+"""The same where a block holds all dates: then memory says how large it can be."""
+
 CLASS_LAYERS = {
     "confidence": "probability of the class",
     "margin": "probability of the class less that of the next",
@@ -249,7 +252,8 @@ def run(make: Callable[..., Predictor], card: Card, bands: list[xr.DataArray], p
     n_maps = stored.shape[0] if card.dates == 1 else 1
     predictor = make(encodings=tuple(encoding_of(b) for b in bare), n_threads=1 if lazy else n_cores())
     leading = (-1 if card.dates == 1 else 1, predictor.n_planes)
-    tiling = Tiling(np.float32, halo or 0, stride=card.stride, least=LEAST_HALOS * (halo or 0), leading=leading)
+    least = (LEAST_HALOS if card.fusion is None else LEAST_HALOS_OF_SERIES) * (halo or 0)
+    tiling = Tiling(np.float32, halo or 0, stride=card.stride, least=least, leading=leading)
     return map_trimming(predictor, [stored, *(_plane(p, n_maps) for p in planes)], tiling)
 
 

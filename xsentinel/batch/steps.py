@@ -45,7 +45,13 @@ def _card(options: Options) -> Any:
     from xsentinel.products.lai import MODELS
 
     model = options.get("model", "sl2p")
-    return None if model == "sl2p" else load_model(MODELS.get(model, model) or model).card
+    card = None if model == "sl2p" else load_model(MODELS.get(model, model) or model).card
+    if card is not None and card.fusion is not None:
+        raise XSentinelError(
+            f"model {card.name} sees radar at dates of its own, which a step cannot be given; give xsentinel.run the lazy maps: "
+            f"xsentinel.run(cube.s2.lai(model=..., s1=s1), 'lai.zarr')"
+        )
+    return card
 
 
 def _network_reach(options: Options, ds: xr.Dataset) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+import xsentinel as xs
 from xsentinel.cli.options import (
     DILATE,
     EXPLAIN,
@@ -39,6 +40,7 @@ Examples:
   xsentinel lai S2A_20190530.tif lai.tif --resolution 20 --sza 27 --vza 5 --raa 100
   xsentinel lai S2_10m.nc S2_20m.nc out.zarr --resolution 20 -v lai -v fapar --mask-clouds
   xsentinel lai cube.zarr lai.zarr --resolution 20 --model unet --samples 30
+  xsentinel lai cube.zarr lai.zarr --model fusion --s1 radar.zarr
 """
 """The line of \\b keeps click from filling the lines."""
 
@@ -211,7 +213,14 @@ def fill_gaps(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], metho
     "--model",
     default="sl2p",
     show_default=True,
-    help="sl2p; unet, a network that learnt its LAI; or the card (.json) or folder of a model of your own.",
+    help="sl2p; unet, a network that learnt its LAI; fusion, which maps it under clouds from --s1 and the past; or the card (.json) or "
+    "folder of a model of your own.",
+)
+@click.option(
+    "--s1",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Sentinel-1 VV and VH of the same time, whatever xsentinel.open reads; brought to the grid of INPUT. May be repeated.",
 )
 @click.option("--samples", type=int, default=0, show_default=True, help="Monte Carlo samples of a network's dropout, for its uncertainty.")
 @click.option("--confidence", type=float, default=0.95, show_default=True, help="Of the interval, if there are samples.")
@@ -238,7 +247,8 @@ def lai(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], variables: 
     """Map leaf area index by SL2P or a network.
 
     Writes the maps of INPUT and their flags to OUTPUT; -v fapar and the like map other variables. With
-    --samples a network's maps come with their standard deviation and interval.
+    --samples a network's maps come with their standard deviation and interval. --model fusion maps every date:
+    SL2P where it is clear, and radar with past LAI where it is not; source says which.
     """
     cube = opened(list(inputs), how)
     if options["mask_clouds"]:
@@ -246,11 +256,13 @@ def lai(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], variables: 
     angles = {name: options[name] for name in ("sza", "vza", "raa") if options[name] is not None}
     bands_at = int(options["inputs_at"]) if options["inputs_at"] else None
     inputs_of = {"resolution": bands_at, "domain": options["domain"], "angles": angles, "platform": options["platform"]}
-    if options["model"] == "sl2p" and not options["samples"]:
+    s1 = xs.open(list(options["s1"]), like=cube) if options["s1"] else None
+    if options["model"] == "sl2p" and not options["samples"] and s1 is None:
         maps = cube.s2.biophysical(*variables, **inputs_of)
     elif set(variables) == {"lai"}:
         network = {k: options[k] for k in ("interval", "seed", "precision", "device") if options[k] is not None}
-        maps = cube.s2.lai(model=options["model"], samples=options["samples"], confidence=options["confidence"], **inputs_of, **network)
+        sampled = {"samples": options["samples"], "confidence": options["confidence"]}
+        maps = cube.s2.lai(model=options["model"], s1=s1, **sampled, **inputs_of, **network)
     else:
         raise XSentinelError(f"--model {options['model']} maps lai only; take --model sl2p for {', '.join(variables)}")
     report(write(maps, output, overwrite=options["overwrite"], progress=options["progress"]))

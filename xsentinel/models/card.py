@@ -284,7 +284,7 @@ def _check_channels(card: Card) -> None:
     if unknown:
         what = "neither a band nor one of" if card.fusion is None else "none of"
         raise ReadError(f"model {card.name} takes {', '.join(unknown)}, which is {what} {', '.join(beside)}")
-    if card.fusion is not None and (card.dates > 1 or card.classes or not card.bands or not card.fusion.max_age_days > 0):
+    if card.fusion is not None and (card.dates > 1 or card.classes or not card.bands or not card.fusion.is_possible):
         raise ReadError(f"model {card.name}: the inputs of its fusion make no sense; save the model again")
 
 

@@ -63,6 +63,11 @@ class FusionInputs:
     least_observations: int = 0
     """Clear dates among those of the planes that a pixel must have."""
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether no limit is negative, and an age may be above 0."""
+        return self.max_age_days > 0 and min(self.max_gap_days, self.s1_tolerance_days, self.least_observations) >= 0
+
 
 def limits_of(name: str, inputs: FusionInputs) -> tuple[float, float]:
     """Give what of a plane is 0 and 1 within the network.

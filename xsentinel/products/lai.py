@@ -23,6 +23,8 @@ Interval = Literal["predictive", "mean"]
 MODELS = {"unet": "lai-unet", "fusion": "lai-fusion"}
 """Short name → model that comes with the package."""
 
+WANG = "Wang et al. (2023), Leaf area index estimation from multi-temporal Sentinel 1 and 2 satellite data using deep learning"
+
 
 class Inference(TypedDict, total=False):
     """Options of networks; SL2P takes none of them."""
@@ -77,6 +79,13 @@ def lai(
     .. math:: \text{predictive: } \bar y \pm q\,\sqrt{a^2 + (b\sigma)^2 + (c\bar y)^2}, \qquad
               \text{mean: } \bar y \pm t_{T-1,\,(1+\gamma)/2}\;\sigma/\sqrt{T}
 
+    ``model="fusion"`` maps every date of a series: SL2P's answer where the date is clear, and where clouds hide the
+    ground that of a network that sees Sentinel-1 (``s1``) and past leaf area (Wang et al. 2023). Where SCL says
+    no data, defective, cloud, shadow or cirrus, or the bands are NaN, a pixel is hidden; grow the mask before by
+    ``cube.s2.mask_clouds(dilate=60)``. Nothing after a date is used for it, so that the latest date is as good as
+    any, and a map does not change when the series goes on. What the network does not know is the next clear
+    date: where that is at hand, `fill_gaps` on leaf area may come nearer.
+
     *predictive* holds SL2P's answer with the confidence asked for, as calibrated on places that the network
     was not trained on (its coverage stands on the card). *mean* says how well T samples fix their own mean,
     two-sided (t = 2.045 for T = 30 and 95 %; the paper's 1.699 is the one-sided point). Neither knows SL2P's
@@ -88,15 +97,19 @@ def lai(
         A cube: bands (time, y, x), float32 reflectance [1] or uint16 as stored with ``scale_factor``;
         any of the dims may be missing. For SL2P see `biophysical`. For networks the bands, pixel size and
         angles of their card: ``unet`` takes B02 … B8A, B11, B12 at 20 m, ``platform`` and ``sza``, and where
-        there are any ``vza`` and ``raa``.
-    model : {"sl2p", "unet"}, path or Model
+        there are any ``vza`` and ``raa``. ``fusion`` takes what SL2P takes, ``SCL`` and dates.
+    model : {"sl2p", "unet", "fusion"}, path or Model
         The estimator: a name, or a model of your own as `xsentinel.load_model` finds it.
+    s1 : xarray.Dataset, optional
+        Of ``fusion``: ``VV`` and ``VH`` (time, y, x), backscatter in dB, at dates of its own on the grid of the cube,
+        as ``xsentinel.open(path, like=cube)`` gives. Each date takes the nearest pass within the days that the
+        model's card allows; ``radar_time`` tells which.
     samples : int
         Monte Carlo samples; 0 makes one pass with nothing dropped. SL2P has none.
     confidence : float
         Of the interval, between 0 and 1.
     resolution, domain
-        Of SL2P only, as `biophysical`.
+        Of SL2P, also where it is part of ``fusion``, as `biophysical`.
     angles, platform
         As `biophysical`, where the cube does not tell; they go before what it tells.
     **inference
@@ -110,17 +123,23 @@ def lai(
         ``lai`` (float32, m² m⁻², NaN where an input is missing); lazy if the input is, on the same grid with
         the same coordinates. From SL2P with ``lai_flags`` (uint8, see `biophysical`); with samples > 0 with
         ``lai_std``, ``lai_lower`` and ``lai_upper`` (float32, m² m⁻²). Networks keep to 0 … 8, as SL2P's
-        training data do.
+        training data do. From ``fusion`` in the order of time, with ``source`` (uint8: 0 none, 1 observed, 2 fused),
+        ``days_to_observation`` (float32, days since the pixel was clear, 0 where it is, NaN before it ever was) and
+        the coordinate ``radar_time``; of samples only where it is fused.
 
     Raises
     ------
     XSentinelError
         As `biophysical`; or if the model is not known, does not fit the cube, or is asked for what it has not.
+    BandError, GridError, TimeError, UnitsError
+        If ``s1`` lacks VV or VH, lies on another grid, has no date near those of the cube, or is power.
 
     References
     ----------
     Albughdadi et al. (2020), Towards a massive Sentinel-2 LAI time-series production using 2-D convolutional
     networks, hal-02551143. Fernandes et al. (2023), Remote Sensing of Environment 292.
+    Wang et al. (2023), Leaf area index estimation from multi-temporal Sentinel 1 and 2 satellite data using deep
+    learning.
 
     Examples
     --------
@@ -183,8 +202,9 @@ def _under_clouds(ds: xr.Dataset, s1: xr.Dataset | None, model: Model, how: _How
     maps["source"] = _source(maps["lai"], maps["days_to_observation"])
     radar_time = ("time", given.radar_times, {"long_name": "time of the radar of each date"})
     attrs = _scene_attrs() | provenance(model, how.sampling, how.execution) | {"source": "Copernicus Sentinel-1 SAR and Sentinel-2 MSI"}
-    attrs["references"] = f"Wang et al. (2023), Leaf area index estimation from Sentinel 1 and 2; {seen.attrs['references']}"
-    return xr.Dataset({"lai": maps.pop("lai")} | maps, attrs=attrs).assign_coords(radar_time=radar_time)
+    attrs["references"] = f"{WANG}; {seen.attrs['references']}"
+    order = sorted(maps, key=lambda name: not name.startswith("lai"))
+    return xr.Dataset({name: maps[name] for name in order}, attrs=attrs).assign_coords(radar_time=radar_time)
 
 
 def _joined_attrs(maps: Mapping[str, xr.DataArray], seen: xr.Dataset) -> dict[str, Any]:
