@@ -166,3 +166,18 @@ def test_the_real_samples(data: Path) -> None:
     every = read_triplets(folder, "train_regular.csv", skip=True)
     assert len(every.skipped) == 6025
     assert "6024 skipped: a file is not there" in repr(every)
+
+
+def test_a_real_sample_can_be_mapped(data: Path) -> None:
+    """What a network would be given of it: whole planes at t, its two leaf areas among them."""
+    from xsentinel.models.planes import TRIPLET, FusionInputs
+    from xsentinel.training.fusion_series import FusionSource, read_series
+
+    ((name, ds),) = read_triplets(data / "s1s2_lai" / "leaf_nothing_behind", skip=True).found.items()
+    series = read_series(name, FusionSource(ds[["lai", "SCL"]], ds[["VV", "VH"]]), FusionInputs())
+    assert series.whole.tolist() == [False, False, True]
+    planes = dict(zip(TRIPLET, series.planes(2, TRIPLET), strict=True))
+    assert all(np.isfinite(plane).all() for plane in planes.values())
+    known = planes["class_t1"] > 0
+    np.testing.assert_array_equal(planes["lai_t1"][known], ds.lai.values[1][known])
+    assert 0.9 < known.mean() < 1

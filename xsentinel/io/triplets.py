@@ -145,7 +145,8 @@ def read_triplets(folder: str | PathLike[str], table: str | PathLike[str] | None
 
     Examples
     --------
-    >>> triplets = read_triplets("leaf_nothing_behind", "train_regular.csv", skip=True)  # doctest: +SKIP
+    >>> import xsentinel as xs
+    >>> triplets = xs.read_triplets("leaf_nothing_behind", "train_regular.csv", skip=True)  # doctest: +SKIP
     >>> triplets.skipped  # doctest: +SKIP
     """
     skipped: dict[str, str] = {}
@@ -270,9 +271,13 @@ def _pixels(path: Path, kind: str, grid: Any) -> tuple[Array, Any]:
     if count != BANDS_IN[kind]:
         raise ReadError(f"{path} has {count} bands; files in {kind} have {BANDS_IN[kind]}")
     if grid is not None and not _same_place(own, grid):
-        raise GridError(f"{path} has {own[0][0]} × {own[0][1]} pixels at {own[1][2]:.0f}, {own[1][5]:.0f}, its first file "
-                        f"{grid[0][0]} × {grid[0][1]} at {grid[1][2]:.0f}, {grid[1][5]:.0f}; files of a triplet show one place")  # fmt: skip
+        raise GridError(f"{path} has {_where(own)}, and the first file {_where(grid)}; files of a triplet show one place")
     return values, own
+
+
+def _where(grid: Any) -> str:
+    (height, width), transform, _ = grid
+    return f"{height} × {width} pixels at {transform[2]:.0f}, {transform[5]:.0f}"
 
 
 def _same_place(one: Any, other: Any) -> bool:
