@@ -266,7 +266,7 @@ def test_a_resumed_run_ends_where_an_undisturbed_one_does(
 def test_going_on_and_single_encoders(trained: xs.Model, sources: dict[str, FusionSource], tmp_path: Path) -> None:
     how = {"progress": False, "scores": False}
     further = train_fusion(sources, tmp_path / "on", preset=SMALL, initial=trained, **how)
-    assert further.card.training["initial"] == "mine"
+    assert further.card.training["steps"] == "4 of each encoder, 6 of all (mine), then 6 of all"
     assert further.card.digest != trained.card.digest
     with pytest.raises(xs.XSentinelError, match="mine has other settings than the preset"):
         train_fusion(
