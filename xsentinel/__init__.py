@@ -28,6 +28,7 @@ from xsentinel.errors import (
 )
 from xsentinel.io.open import open  # noqa: A004  (xsentinel.open reads as xarray.open_dataset does)
 from xsentinel.io.samples import sample
+from xsentinel.io.triplets import read_triplets
 from xsentinel.statistics import Statistics
 from xsentinel.version import __version__
 
@@ -51,6 +52,7 @@ __all__ = [
     "load_model",
     "open",
     "plan",
+    "read_triplets",
     "run",
     "sample",
     "samples",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SHIPPED = {
     "lai-unet": "U-Net of Albughdadi et al. (2020), thinner, with angles and platform as inputs",
+    "lai-fusion": "LAI under clouds from Sentinel-1 and each pixel's last two clear dates, after Wang et al. (2023), thinner",
     "crops-simulated": "17 classes of simulated landscapes from 12 monthly composites, for trying out",
     "crops-canada": "seven crops of Canada from 12 monthly composites of a calendar year",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 import xsentinel as xs
-from xsentinel.cli import accuracy, crops, dynamics, jobs, landcover, maps, models, parcels
+from xsentinel.cli import accuracy, crops, dynamics, fusion, jobs, landcover, maps, models, parcels
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,6 +25,8 @@ models.train.add_command(crops.train_crops)
 models.train.add_command(landcover.train_landcover)
 models.evaluate.add_command(crops.evaluate_crops)
 models.evaluate.add_command(landcover.evaluate_landcover)
+models.train.add_command(fusion.train_fusion)
+models.evaluate.add_command(fusion.evaluate_fusion)
 
 for command in (*MAPS, crops.crops, landcover.landcover, parcels.parcels, jobs.run, models.train, models.evaluate, accuracy.assess):
     main.add_command(command)

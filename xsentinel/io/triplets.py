@@ -86,12 +86,12 @@ def parse_name(name: str) -> TripletName:
     try:
         if found is None:
             raise ValueError("it is not of this form")
-        dates = [str(np.datetime64(found[k], "D")) for k in ("first", "last")]
-        if dates[0] > dates[1] or int(found["date"]) > 2:
+        first, last = (str(np.datetime64(found[k], "D")) for k in ("first", "last"))
+        if first > last or int(found["date"]) > 2:
             raise ValueError("its dates or its measurement are out of order")
     except ValueError as err:
         raise ReadError(f"{name!r} is no file of a triplet ({err}); names are Country_Area_2018-04-07_2018-04-19-0-0-7-23.tiff") from err
-    return TripletName(found["area"], *dates, *(int(found[k]) for k in ("date", "row", "column")))
+    return TripletName(found["area"], first, last, *(int(found[k]) for k in ("date", "row", "column")))
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,8 @@ def read_triplets(folder: str | PathLike[str], table: str | PathLike[str] | None
 
     Examples
     --------
-    >>> triplets = read_triplets("leaf_nothing_behind", "train_regular.csv", skip=True)  # doctest: +SKIP
+    >>> import xsentinel as xs
+    >>> triplets = xs.read_triplets("leaf_nothing_behind", "train_regular.csv", skip=True)  # doctest: +SKIP
     >>> triplets.skipped  # doctest: +SKIP
     """
     skipped: dict[str, str] = {}
@@ -166,13 +167,15 @@ def iter_triplets(
         raise XSentinelError(f"polarisations is {polarisations!r}; give ('VV', 'VH') or ('VH', 'VV')")
     place = Path(folder)
     for row in _rows(place, table):
+        name = Path(row[0]).stem
         try:
             files = _Files(place, *row)
-            yield files.name, _read(files, (dates or {}).get(files.told.series), polarisations)
+            name = files.name
+            yield name, _read(files, (dates or {}).get(files.told.series), polarisations)
         except (ReadError, GridError, UnitsError) as err:
             if skipped is None:
                 raise
-            skipped[Path(row[0]).stem] = str(err)
+            skipped[name] = str(err)
 
 
 def _rows(folder: Path, table: str | PathLike[str] | None) -> list[tuple[str, str, str]]:
@@ -268,9 +271,13 @@ def _pixels(path: Path, kind: str, grid: Any) -> tuple[Array, Any]:
     if count != BANDS_IN[kind]:
         raise ReadError(f"{path} has {count} bands; files in {kind} have {BANDS_IN[kind]}")
     if grid is not None and not _same_place(own, grid):
-        raise GridError(f"{path} has {own[0][0]} × {own[0][1]} pixels at {own[1][2]:.0f}, {own[1][5]:.0f}, and the triplet's first file "
-                        f"{grid[0][0]} × {grid[0][1]} at {grid[1][2]:.0f}, {grid[1][5]:.0f}; files of a triplet show one place")  # fmt: skip
+        raise GridError(f"{path} has {_where(own)}, and the first file {_where(grid)}; files of a triplet show one place")
     return values, own
+
+
+def _where(grid: Any) -> str:
+    (height, width), transform, _ = grid
+    return f"{height} × {width} pixels at {transform[2]:.0f}, {transform[5]:.0f}"
 
 
 def _same_place(one: Any, other: Any) -> bool:
@@ -321,10 +328,8 @@ def _label(files: _Files, dates: Sequence[object] | None, layers: Mapping[str, A
         "title": files.name, "area": files.told.area, "row": files.told.row, "column": files.told.column,
         "dates": "given" if dates is not None else f"the first as the name tells, then each {STEP_DAYS} days",
     })  # fmt: skip
-    y, x = (
-        origin + step * (np.arange(n) + 0.5)
-        for origin, step, n in ((transform[5], transform[4], height), (transform[2], transform[0], width))
-    )
+    y = transform[5] + transform[4] * (np.arange(height) + 0.5)
+    x = transform[2] + transform[0] * (np.arange(width) + 0.5)
     placed: xr.Dataset = ds.assign_coords(time=times, y=y, x=x).rio.write_crs(crs)
     return placed
 

@@ -119,6 +119,7 @@ def train_fusion(
     options = _options(run)
     scores, train, held = options.pop("scores"), *_sides(sources, options.pop("held"), chosen, held_out, seed)
     card = _card(name, chosen, _resolution(sources))
+    torch.manual_seed(seed)
     network = cast(Fusion, build_network(card))
     start = None if initial is None else _initial(initial, card)
     parts = chosen.settings.get("parts", "both")
@@ -209,18 +210,24 @@ def _told(
     initial: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Say in the card what was trained on."""
-    simulated = any(s.truth is not None for s in sources.values())
-    places = {source: f"{sum(s.source == source for s in train)} places" for source in sorted({s.source for s in train})}
-    told = {
-        "teacher": "SL2P 3.0" + (", of simulated land under a clear sky" if simulated else ", at clear pixels"),
-        "places": places,
-        "held out": f"{len(held)} places",
-        "steps": f"{preset.pretraining if initial is None else 0} of each encoder, {preset.steps} of all",
-        "seed": seed,
-    }
+    with_truth = sum(s.truth is not None for s in sources.values())
+    teachers = [
+        *(["of simulated land under a clear sky"] if with_truth else []),
+        *(["at clear pixels"] if with_truth < len(sources) else []),
+    ]
+    steps = f"{preset.pretraining} of each encoder, {preset.steps} of all"
     if initial is not None:
-        told["initial"] = load_model(initial).card.name
-    return told | {"xsentinel": __version__, "torch": torch.__version__}
+        given = load_model(initial).card
+        steps = f"{given.training.get('steps', 'some')} ({given.name}), then {preset.steps} of all"
+    return {
+        "teacher": f"SL2P 3.0, {' and '.join(teachers)}",
+        "places": {source: f"{sum(s.source == source for s in train)} places" for source in sorted({s.source for s in train})},
+        "held out": f"{len(held)} places",
+        "steps": steps,
+        "seed": seed,
+        "xsentinel": __version__,
+        "torch": torch.__version__,
+    }
 
 
 def with_scores(card: Card, network: Network, train: Sequence[FusionSeries], held: Sequence[FusionSeries], seed: int) -> Card:
@@ -230,7 +237,7 @@ def with_scores(card: Card, network: Network, train: Sequence[FusionSeries], hel
         found = held_out_answers(network_answer(network, card, SAMPLES), looks(held, 1, seed, _each(CALIBRATED, held)), names)
         by_source: dict[str, list[HeldOut]] = {}
         for place, h in found.items():
-            by_source.setdefault(place.rpartition("/")[0] if len(found) > 1 else place, []).append(h)
+            by_source.setdefault(place.partition("/")[0], []).append(h)
         card = replace(card, calibration=calibrate({s: _thinned(hs, seed) for s, hs in by_source.items()}, SAMPLES))
     methods = {"this": network_answer(network, card)} | BASELINES | pixel_answers(train, names, seed)
     tally = Tally(card)

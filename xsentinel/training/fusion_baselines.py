@@ -37,7 +37,7 @@ class Regressor(Protocol):
 
 def seen_lai(series: FusionSeries, date: int, hidden: Bool | None = None) -> Float32:
     """Give leaf area of all dates, (time, y, x), NaN where it is not known, at the date itself, and where the past is hidden."""
-    lai = series.layers[LAYERS.index("lai")].copy()
+    lai: Float32 = series.layers[LAYERS.index("lai")].copy()
     lai[date] = np.nan
     if hidden is not None:
         n = min(len(hidden), date)
@@ -55,7 +55,7 @@ def last_clear(series: FusionSeries, date: int, hidden: Bool | None = None) -> F
 
 
 def linear(series: FusionSeries, date: int, hidden: Bool | None = None) -> Float32:
-    """Give leaf area on the line between the known dates before and after a date, (y, x): it sees the future, which a map of today cannot."""
+    """Give leaf area on the line between the known dates before and after a date, (y, x): it sees the future."""
     lai = seen_lai(series, date, hidden)
     filled: Float32 = fill_linear(lai, series.dates.days, series.dates.days[date : date + 1])[0]
     return filled

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from xsentinel.blocks.fusion import LAYERS
+from xsentinel.errors import XSentinelError
 from xsentinel.models.card import Channel
 from xsentinel.models.planes import limits_of
 from xsentinel.training.fusion_presets import FusionPreset
@@ -69,8 +71,8 @@ class Hider:
         self.series = series
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, int], n_dates: int) -> Bool:
-        """Draw what is hidden of the last dates, (time, y, x): dates in a row of one place, turned, so that bad weather lasts as it does."""
-        chosen = self.series[rng.integers(len(self.series))]
+        """Draw what is hidden of the last dates, (time, y, x): dates in a row of one place, so that bad weather lasts as it does."""
+        chosen = self.series[int(rng.integers(len(self.series)))]
         start = int(rng.integers(max(1, len(chosen.times) - n_dates + 1)))
         hidden = np.isnan(chosen.layers[LAYERS.index("lai"), start : start + n_dates])
         if rng.random() < 0.5:
@@ -100,6 +102,8 @@ class FusionBatches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         self.names, self.channels, self.preset = preset.planes, channels_of(preset), preset
         dated = [(one, one.usable(self.names)) for one in series]
         self.dated = [(one, dates) for one, dates in dated if dates.size]
+        if not self.dated:
+            raise XSentinelError(f"none of {len(series)} places has a date with a target and what the planes of the preset need")
         self.hider = Hider(series)
         self.key, self.range = (seed, rank), range(first, last)
 
@@ -118,18 +122,39 @@ class FusionBatches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
             if np.isfinite(sample.target + sample.planes[0]).any():
                 break
         turns, mirror = int(rng.integers(4)), rng.random() < 0.5
-        parts = [np.rot90(a, turns, (-2, -1)) for a in padded(sample, self.preset.patch)]
-        return Sample(*(np.ascontiguousarray(a[..., ::-1] if mirror else a) for a in parts))
+
+        def turned(values: Any) -> Any:
+            around = np.rot90(values, turns, (-2, -1))
+            return np.ascontiguousarray(around[..., ::-1] if mirror else around)
+
+        return Sample(*(turned(values) for values in padded(sample, self.preset.patch)))
 
     def _try(self, rng: np.random.Generator) -> Sample:
-        series, dates = self.dated[rng.integers(len(self.dated))]
+        series, dates = self.dated[int(rng.integers(len(self.dated)))]
         date, size = int(dates[rng.integers(dates.size)]), self.preset.patch
         rows, columns = (_window(rng, n, size) for n in series.target.shape[1:])
-        piece = series.cut(rows, columns)
+        piece = varied(series.cut(rows, columns), self.preset, rng)
         hidden = None
         if rng.random() < self.preset.hiding:
-            hidden = self.hider.draw(rng, piece.target.shape[1:], int(rng.integers(1, 8)))  # type: ignore[arg-type]
+            hidden = self.hider.draw(rng, piece.target.shape[1:], int(rng.integers(1, 8)))
         return sample_of(piece, date, self.names, hidden)
+
+
+def varied(series: FusionSeries, preset: FusionPreset, rng: np.random.Generator) -> FusionSeries:
+    """Shift the radar of a place, all dates and each by itself, and scale its leaf area and what is to be found alike.
+
+    Sensors, angles and soils shift backscatter from land to land, and a network that learnt its absolute level on one fails on the next.
+    """
+    shared, each = preset.radar_jitter
+    if not (shared or each or preset.scaling):
+        return series
+    layers, n_dates = series.layers.copy(), len(series.times)
+    for name in ("vv", "vh"):
+        shift = rng.normal(0, shared) + rng.normal(0, each, (n_dates, 1, 1))
+        layers[LAYERS.index(name)] += shift.astype(np.float32)
+    scale = np.float32(np.exp(rng.normal(0, preset.scaling)))
+    layers[LAYERS.index("lai")] *= scale
+    return replace(series, layers=layers, target=series.target * scale)
 
 
 def padded(sample: Sample, size: int) -> tuple[Float32, Float32, npt.NDArray[np.uint8]]:

@@ -33,6 +33,10 @@ class FusionPreset(Schedule):
     """Of the losses of the radar's and of the optical encoder, beside 1 of the decoder."""
     hiding: float = 0.5
     """Chance that the past of a patch is hidden in part, by clouds of other dates."""
+    radar_jitter: tuple[float, float] = (1.5, 0.7)
+    """dB by which radar is shifted in training, all dates of a patch alike, and each by itself; standard deviations."""
+    scaling: float = 0.15
+    """Standard deviation of the logarithm that leaf area of a patch, given and to be found, is scaled by in training."""
     cloudy_weight: float = 2.0
     """Weight of pixels of which neither of the two dates before is known; 1 for all others."""
 
@@ -51,11 +55,14 @@ PRESETS = {
         whole=1.0,
         freeze_norm=1.0,
         hiding=0.0,
+        radar_jitter=(0.0, 0.0),
+        scaling=0.0,
         cloudy_weight=1.0,
     ),
 }
-"""``paper``: Wang et al. (2023), sections 3 and 4.1, widths of the authors' code; without dropout,
-of which they have none, and so without an interval."""
+"""``default``: thinner, of each pixel's last two clear dates; Adam in one cycle, which gets further in few steps than two decays.
+``paper``: Wang et al. (2023), sections 3 and 4.1, widths of the authors' code; without dropout, of which they have none, and so without
+an interval."""
 
 
 def get_fusion_preset(name: str) -> FusionPreset:

@@ -16,7 +16,7 @@ from xsentinel.errors import XSentinelError
 from xsentinel.models.card import Card
 from xsentinel.models.network import Network, draw_masks
 from xsentinel.training.calibrate import HeldOut
-from xsentinel.training.fusion_baselines import answer_pixels, fit_pixels, last_clear, linear
+from xsentinel.training.fusion_baselines import Regressor, answer_pixels, fit_pixels, last_clear, linear
 from xsentinel.training.fusion_batches import Bool, Hider, Sample, normalise, sample_of
 from xsentinel.training.fusion_series import FusionSeries, FusionSource, collect_series
 
@@ -108,7 +108,7 @@ def looks(
         for date in dates:
             yield one, int(date), None
             for _ in range(hidden):
-                yield one, int(date), hider.draw(rng, one.target.shape[1:], HIDDEN_DATES)  # type: ignore[arg-type]
+                yield one, int(date), hider.draw(rng, one.target.shape[1:], HIDDEN_DATES)
 
 
 def network_answer(network: Network, card: Card, samples: int = 0) -> Answer:
@@ -141,7 +141,11 @@ BASELINES: dict[str, Answer] = {
 def pixel_answers(series: Sequence[FusionSeries], names: Sequence[str], seed: int = 0) -> dict[str, Answer]:
     """Fit the regressions of single pixels, and give them as methods."""
     fitted = fit_pixels(series, names, seed=seed)
-    return {name: (lambda s, d, sample, h, f=one: answer_pixels(f, sample.planes, names)) for name, one in fitted.items()}
+
+    def method(regressor: Regressor) -> Answer:
+        return lambda series, date, sample, hidden: answer_pixels(regressor, sample.planes, names)
+
+    return {name: method(regressor) for name, regressor in fitted.items()}
 
 
 @dataclass

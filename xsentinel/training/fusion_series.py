@@ -84,7 +84,7 @@ class FusionSeries:
         return replace(self, layers=self.layers[..., rows, columns], target=self.target[..., rows, columns])
 
     def past(self, date: int, hidden: Bool | None = None) -> tuple[Past, int]:
-        """Give what was known at a date, no longer ago than ages go, and its index there; some of it hidden, (time, y, x) bool of the past dates."""
+        """Give what was known at a date, as long ago as ages go, and its index there; the last dates before partly hidden."""
         first = int(np.searchsorted(self.dates.days, self.dates.days[date] - self.inputs.max_age_days - self.inputs.max_gap_days))
         layers = self.layers[:, first : date + 1]
         if hidden is not None:
@@ -95,10 +95,10 @@ class FusionSeries:
             layers[LAYERS.index("class"), date - first - n : date - first][where] = 0
         before = self.dates.before[first : date + 1]
         shifted = np.where(before >= first, before - first, -1)
-        return Past(layers, Dates(self.dates.days[first : date + 1], shifted), self.inputs), date - first
+        return Past(list(layers), Dates(self.dates.days[first : date + 1], shifted), self.inputs), date - first
 
     def planes(self, date: int, names: Sequence[str], hidden: Bool | None = None) -> Float32:
-        """Give the planes of a date in natural units, (plane, y, x), those of the season among them; NaN in all where there is no answer."""
+        """Give the planes of a date in natural units, (plane, y, x), season among them; NaN in all where there is no answer."""
         past, at = self.past(date, hidden)
         bands = [n for n in names if n not in SEASON]
         out = np.empty((len(names), *self.target.shape[1:]), np.float32)
@@ -157,6 +157,8 @@ def collect_series(sources: Mapping[str, FusionSource], inputs: FusionInputs, si
     XSentinelError
         If a source lacks what is needed, or no date of any has radar, past and target.
     """
+    if not sources:
+        raise XSentinelError("there is nothing to learn from or to measure at; give at least one source, a cube and its radar")
     found = [part for name, source in sources.items() for part in _parts(read_series(name, source, inputs), size)]
     if not any(part.usable(()).size for part in found):
         raise XSentinelError(

@@ -74,7 +74,8 @@ class Regression(LightningModule):
             out: Tensor = each()(found, wanted)
             return out
         heavy = weights[chosen]
-        return (each(reduction="none")(found, wanted) * heavy).sum() / heavy.sum()
+        mean: Tensor = (each(reduction="none")(found, wanted) * heavy).sum() / heavy.sum()
+        return mean
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
         """Log the mean distance, nothing dropped."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,23 @@ from xsentinel.errors import XSentinelError
 from xsentinel.geometry import find_angles, resolve_platforms
 
 Float32 = npt.NDArray[np.float32]
+
+
+class HasPlace(Protocol):
+    """What a split by place looks at."""
+
+    @property
+    def source(self) -> str:
+        """Name of its family."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Where it is."""
+        ...
+
+
+Placed = TypeVar("Placed", bound=HasPlace)
 
 LEAST_VALID = 0.3
 """Share of pixels that a patch must show."""
@@ -110,8 +127,8 @@ def _reflectance(band: xr.DataArray) -> Float32:
     return decoded
 
 
-def split_by_place(patches: Sequence[Patch], share: float, seed: int = 0) -> tuple[list[Patch], list[Patch]]:
-    """Split patches into those to train on and those held out: a share of the places of each source, drawn.
+def split_by_place(patches: Sequence[Placed], share: float, seed: int = 0) -> tuple[list[Placed], list[Placed]]:
+    """Split patches, or series, into those to train on and those held out: a share of the places of each source, drawn.
 
     Raises
     ------
