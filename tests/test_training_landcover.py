@@ -28,7 +28,7 @@ from xsentinel.models.card import EqualDates
 from xsentinel.models.fgunet import FGUNet
 from xsentinel.products.normalise import statistics
 from xsentinel.samples import labels_on, split_polygons
-from xsentinel.training import LANDCOVER_PRESETS, evaluate_landcover, train_landcover
+from xsentinel.training import LANDCOVER_PRESETS, evaluate_landcover, leave_one_out, train_landcover
 from xsentinel.training.landcover import SHARES
 from xsentinel.training.landcover_loop import class_weights, masked_loss, warm_up
 from xsentinel.training.landcover_tiles import Ready, channels_of
@@ -295,6 +295,23 @@ def test_classes_are_of_one_legend(tmp_path):
     other = labels.assign(label=labels.label.assign_attrs(flag_attrs((*CLASSES[:2], LabelClass(9, "Water", "#0000ff")))))
     with pytest.raises(xs.XSentinelError, match="class 9 is Forest in one tile and Water in east"):
         train(tmp_path, tiles={"west": tile(1), "east": (cube, other)})
+
+
+def test_each_tile_is_scored_by_a_model_that_has_not_seen_it(tmp_path):
+    given = tiles()
+    labels = given["west"][1]
+    labels["label"][:24, :24] = 5  # a class of one tile alone
+    labels["label"].attrs = flag_attrs((*CLASSES, LabelClass(5, "Ice", "#ffffff")))
+    preset = replace(LANDCOVER_PRESETS["forest"], grower={"n_estimators": 8})
+    table = leave_one_out(given, tmp_path, preset=preset, dates=N_DATES, progress=False)
+    assert list(table.index) == ["west", "east"]
+    assert table.n["west"] == int((labels.label > 0).sum())
+    assert table["Ice"]["west"] == 0
+    assert np.isnan(table["Ice"]["east"])
+    assert load_model(tmp_path / "east").card.training["tiles"] == "west"
+    assert table["Wheat"].min() > 0.8
+    with pytest.raises(xs.XSentinelError, match="takes two or more"):
+        leave_one_out({"west": given["west"]}, tmp_path)
 
 
 @pytest.fixture
