@@ -61,8 +61,9 @@ class Run:
     """First day of the season of all tiles; each cube's own if not given."""
     season: EqualDates = EqualDates()  # noqa: RUF009  (frozen)
     """Which days the equal dates are."""
-    precision: Literal["fp32", "bf16", "auto"] = "fp32"
-    """Of the training: bf16 for mixed precision; auto: where the processor multiplies in it."""
+    precision: Literal["fp32", "bf16", "auto"] = "auto"
+    """Of the training: bf16 for mixed precision; auto: where the processor multiplies in it. Faster there, and scores as
+    good: ``python -m benchmarks.landcover_precision``."""
     patience: int | None = None
     """Epochs without a better kappa on "validation" after which to stop; the best weights count then."""
     processes: int = 1
@@ -143,7 +144,7 @@ def train_landcover(
         Equal dates of the season; None: the cubes' own, as many in each tile.
     **run
         Fields of `xsentinel.training.landcover.Run`: ``epochs``, ``steps`` (an epoch), ``weighted``, ``shares``, ``block``,
-        ``start``, ``season``, ``precision`` ("fp32"), ``patience``, ``processes`` (1; those beside the first end when the training
+        ``start``, ``season``, ``precision`` ("auto"), ``patience``, ``processes`` (1; those beside the first end when the training
         does), ``resume`` (False), ``progress`` (True), ``cache`` (2³⁰ bytes), ``threads`` (2), ``scores`` (True).
 
     Returns
