@@ -16,6 +16,7 @@ from xsentinel.products.landcover import landcover
 from xsentinel.samples import labels_on, split_polygons
 from xsentinel.training import evaluate_landcover, train_landcover
 from xsentinel.training.landcover_scores import scores_of
+from xsentinel.training.landcover_tiles import open_joined
 
 Tiles = dict[str, tuple[xr.Dataset, xr.Dataset]]
 """Name → cube and labels."""
@@ -65,8 +66,8 @@ def map_landcover(job: LandcoverJob, *, resume: bool = False, progress: bool = T
 
 def _mapped(job: LandcoverJob, name: str, cube: xr.Dataset, model: Model, progress: bool) -> xr.DataArray:
     """Map a tile, block by block, from what the training has stored of it if it has; what is done of it stays."""
-    stored, place = job.out / "tiles" / f"{name}.zarr", str(job.out / "maps" / f"{name}.zarr")
-    source = xr.open_zarr(stored, consolidated=False, mask_and_scale=False) if stored.exists() else cube
+    place, stored = str(job.out / "maps" / f"{name}.zarr"), job.out / "tiles" / f"{name}.zarr"
+    source = open_joined(stored, model.card.bands) if stored.exists() else cube
     run(landcover(source, model, start=job.start), place, resume=True, progress=progress)
     found: xr.Dataset = xr.open_zarr(place, consolidated=False, mask_and_scale=False)
     return found["class"].assign_coords({d: cube[d] for d in ("y", "x")})
