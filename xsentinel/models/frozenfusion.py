@@ -112,10 +112,11 @@ class FrozenBody:
     def _matrices(self, masks: Masks) -> Iterable[Tensor]:
         """Give the pixel path as matrices, thinned between its layers."""
         scale: Tensor | None = None
-        for (weight, bias), mask in zip(self.layers, (*masks, None), strict=False):
+        for k, ((weight, bias), mask) in enumerate(zip(self.layers, (*masks, None), strict=False)):
             flat = weight[:, :, 0, 0] if scale is None else (weight[:, :, 0, 0] * scale[0])[:, kept(scale)]
             flat, bias, scale = flat[kept(mask)], bias[kept(mask)], mask
-            yield self._matrix(flat, bias)
+            matrix = self._matrix(flat, bias)
+            yield matrix if k + 1 < len(self.layers) else matrix[:, : self.n_features - self.n_trunk].contiguous()
 
     def _matrix(self, weight: Tensor, bias: Tensor) -> Tensor:
         n_out, n_in = weight.shape
@@ -172,13 +173,14 @@ class FrozenBody:
         """Run the pixel path over (y, x, channel), some rows at a time, and hand on both paths' features."""
         for start in range(0, len(image), len(work[0])):
             rows = slice(start, min(start + len(work[0]), len(image)))
-            x, *between, found = (part[: rows.stop - start] for part in work)
+            n = rows.stop - start
+            x, *between, found = work if n == len(work[0]) else [part[:n] for part in work]
             if shared.pixel:
                 x.copy_(image[rows])
             if trunk is not None:
                 found[..., : self.n_trunk].copy_(trunk[0, :, rows].permute(1, 2, 0))
             for matrix, out in zip(shared.pixel, (*between, found[..., self.n_trunk :]), strict=bool(shared.pixel)):
-                torch.mm(x.flatten(0, 1), matrix[:, : out.shape[-1]], out=out.flatten(0, 1))
+                torch.mm(x.flatten(0, 1), matrix, out=out.flatten(0, 1))
                 _whole(out).clamp_(min=0)
                 x = out
             take(rows, found.flatten(0, 1))
