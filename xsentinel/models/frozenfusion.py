@@ -175,14 +175,14 @@ class FrozenBody:
             rows = slice(start, min(start + len(work[0]), len(image)))
             n = rows.stop - start
             x, *between, found = work if n == len(work[0]) else [part[:n] for part in work]
-            if shared.pixel:
-                x.copy_(image[rows])
             if trunk is not None:
                 found[..., : self.n_trunk].copy_(trunk[0, :, rows].permute(1, 2, 0))
-            for matrix, out in zip(shared.pixel, (*between, found[..., self.n_trunk :]), strict=bool(shared.pixel)):
-                torch.mm(x.flatten(0, 1), matrix, out=out.flatten(0, 1))
-                _whole(out).clamp_(min=0)
-                x = out
+            if shared.pixel:
+                x.copy_(image[rows])
+                for matrix, out in zip(shared.pixel, (*between, found[..., self.n_trunk :]), strict=True):
+                    torch.mm(x.flatten(0, 1), matrix, out=out.flatten(0, 1))
+                    _whole(out).clamp_(min=0)
+                    x = out
             take(rows, found.flatten(0, 1))
 
 
