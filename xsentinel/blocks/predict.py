@@ -38,6 +38,9 @@ share the last-level cache; of 128…1024 the fastest."""
 PLANES = 1 << 22
 """Input numbers of a window of a network without neighbourhood at the most: 16 MB."""
 
+MOST_PLANES = 1 << 26
+"""The same of a network with one, halo and all: 268 MB, which networks of many dates and a wide neighbourhood would exceed."""
+
 CUDA_WINDOW = 1024
 """The same on a GPU, which needs more pixels to be filled."""
 
@@ -186,6 +189,8 @@ class Predictor:
         card, side = self.model.card, WINDOW if self.execution.device == "cpu" else CUDA_WINDOW
         if card.radius == 0:  # no halo to pay for
             side = min(side, int((PLANES / card.n_in) ** 0.5) + 1)
+        elif card.halo is not None and self.execution.device == "cpu":
+            side = min(side, max(int((MOST_PLANES / card.n_in) ** 0.5) - 2 * card.halo, card.halo))
         return max(side, card.stride)
 
     def _windows(self, n: int, margins: tuple[int, int]) -> list[Window]:
