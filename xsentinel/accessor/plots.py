@@ -68,3 +68,7 @@ class DataArrayPlot:
     @borrow(plot_.map_array)
     def map(self, *, time: Any = None, ax: Axes | None = None, **style: Any) -> Axes:
         return plot_.map_array(self._da, time=time, ax=ax, **style)
+
+    @borrow(plot_.map_corners)
+    def corners(self, reference: xr.DataArray | None = None, *, radius: float | None = None, ax: Axes | None = None) -> Axes:
+        return plot_.map_corners(self._da, reference, radius=radius, ax=ax)
