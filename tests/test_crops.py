@@ -16,7 +16,7 @@ from xsentinel.blocks.model import read_network, save_model
 from xsentinel.classes import LabelClass
 from xsentinel.models.card import Card, Channel, Periods
 from xsentinel.models.networks import build_network
-from xsentinel.products.crops import in_periods
+from xsentinel.seasons import in_periods
 
 BANDS = ("B03", "B04", "B05", "B06", "B07", "B8A", "B11", "B12")
 CLASSES = (LabelClass(3, "Winter wheat", "#e8c66a"), LabelClass(7, "Maize", "#f2a000"), LabelClass(200, "Sugar beet", "#c05080"))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import xsentinel as xs
 from tests.conftest import raise_if_dask_computes
 from tests.cubes import make_cube
-from xsentinel.products.gapfill import METHODS, fill_gaps
+from xsentinel.gapfill import METHODS, fill_gaps
 
 FEW = ("B04", "B8A")
 
@@ -82,8 +82,27 @@ def test_own_dates_keep_what_belongs_to_them():
     assert {"platform", "sza", "spatial_ref"} <= set(own.coords)
     assert "SCL" not in regular
     assert "height" in regular
-    assert not {"platform", "sza"} & set(regular.coords)
     assert regular.rio.crs == cube.rio.crs
+
+
+def test_regular_dates_have_the_geometry_of_the_nearest():
+    cube = gappy()
+    times = cube.time.values
+    between = [times[0] - np.timedelta64(9, "D"), times[3], times[3] + (times[4] - times[3]) // 4, times[-1] + np.timedelta64(1, "D")]
+    regular = fill_gaps(cube, times=between)
+    assert regular.sza.values.tolist() == cube.sza.values[[0, 3, 3, -1]].tolist()
+    assert regular.platform.values.tolist() == cube.platform.values[[0, 3, 3, -1]].tolist()
+    assert regular.sza.attrs["cell_methods"] == "time: nearest"
+    one = fill_gaps(cube.isel(time=[2]), times=between[:2], extrapolate="nearest")
+    assert one.sza.values.tolist() == cube.sza.values[[2, 2]].tolist()
+
+
+def test_leaf_area_index_of_a_regular_series():
+    series = xs.sample("zurich", resolution=20).isel(x=slice(0, 8), y=slice(0, 8))
+    doubled = xr.concat([series.assign_coords(time=series.time + np.timedelta64(d, "D")) for d in (0, 20)], "time")
+    lai = fill_gaps(doubled, freq="5D").s2.lai().lai
+    assert lai.sizes["time"] == 5
+    np.testing.assert_allclose(lai.isel(time=2), lai.isel(time=0), atol=2e-6)
 
 
 def test_dates_of_the_result():

@@ -38,10 +38,18 @@ SERIES = {
     "inceptiontime": ({"width": 4, "kernels": [5, 3], "depth": 6, "dropout": 0.5}, {"width": 3, "kernels": [3], "depth": 3}),
     "tempcnn": ({"widths": [8, 6], "kernel": 3, "dense": 12, "dropout": 0.5}, {"widths": [5], "dense": 7, "ensemble": 2}),
     "ltae": ({"width": 16, "heads": 4, "keys": 4, "dense": 10, "dropout": 0.5}, {"width": 8, "heads": 2, "dropout": 0}),
+    "fgunet": (
+        {"groups": 5, "pixel": [9, 7, 6], "widths": [6, 8], "dropout": 0.4},
+        {"groups": 1, "pixel": [], "widths": [5, 6, 7], "dropout": 0.3},
+        {"groups": 5, "pixel": [8, 6], "widths": [], "dropout": 0.5, "clip": False},
+        {"groups": 5, "pixel": [4], "widths": [4]},
+    ),
+    "fglstm": ({"pixel": [6, 5], "dropout": 0.4}, {"groups": 1, "pixel": [4]}),
+    "tsfgunet": ({"pixel": [5, 4], "widths": [4, 5], "dropout": 0.4}, {"groups": 1, "pixel": [], "widths": [4]}),
 }
 """Networks over series of DATES dates: the settings that each is tested with."""
-GROWN = ("forest", "rocket")
-"""Networks that are fitted, not trained; tests/test_models_series.py has them."""
+GROWN = ("forest", "rocket", "fgforest")
+"""Networks that are fitted, not trained; tests/test_models_series.py and tests/test_models_landcover.py have them."""
 DATES = 5
 CASES = [
     pytest.param(name, settings, id=f"{name}-{settings}")
@@ -334,6 +342,8 @@ def test_rates_that_a_mlp_refuses(dropout):
     "settings", [{"colour": "green"}, {"widths": 4}, {"widths": []}, {"widths": [-4, 8]}, {"widths": [0, 8]}, {"widths": [4.5]}]
 )
 def test_settings_that_no_network_takes(name, settings):
+    if name == "tsfgunet" and settings == {"widths": []}:
+        settings = {"widths": [], "pixel": []}  # one of its paths may be missing
     with pytest.raises(ReadError, match=f"model test: {name} cannot be built with"):
         build_network(card_of(name, settings))
 

@@ -210,6 +210,29 @@ def geometry_of_periods(ds: xr.Dataset, of_date: npt.NDArray[np.int64], n_period
     return found
 
 
+def geometry_of_nearest(ds: xr.Dataset, times: npt.NDArray[np.datetime64]) -> dict[str, xr.Variable]:
+    """Give the angles and the platform of the date nearest to each of some times, the earlier one of two; as they are, lazy or not.
+
+    So regular series go on to what needs the geometry.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        With one date or more, rising.
+    times : (time,) datetime64
+    """
+    own = ds["time"].values
+    after = np.clip(np.searchsorted(own, times), 1, max(len(own) - 1, 1))
+    before = after - 1
+    after = np.minimum(after, len(own) - 1)
+    nearest = np.where(times - own[before] <= own[after] - times, before, after)
+    said = {"cell_methods": "time: nearest"}
+    found = {n: a.isel(time=nearest).assign_attrs(a.attrs | said) for n, a in find_angles(ds).items() if "time" in a.dims}
+    if "platform" in ds.coords and ds["platform"].dims == ("time",):
+        found["platform"] = ds["platform"].isel(time=nearest).assign_attrs(ds["platform"].attrs | {"source": "of the nearest date"})
+    return {name: array.variable for name, array in found.items()}
+
+
 # A satellite of 143 orbits in ten days passes a latitude always at the same phase of its orbit. Minutes
 # since 2015-01-01 of the ascending node, modulo the period, from products whose names tell the platform
 # (2017–2024): S2A 89–98, S2B 39–47. S2C took over S2A's slot in January 2025; after that, no inference.

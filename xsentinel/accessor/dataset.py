@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 import xarray as xr
 
 from xsentinel import composite as composite_
+from xsentinel import gapfill as gapfill_
 from xsentinel import info as info_
 from xsentinel.accessor.borrow import borrow
 from xsentinel.accessor.plots import DatasetPlot
@@ -26,7 +27,6 @@ from xsentinel.products import bridge as bridge_
 from xsentinel.products import clouds as clouds_
 from xsentinel.products import crops as crops_
 from xsentinel.products import forecast as forecast_
-from xsentinel.products import gapfill as gapfill_
 from xsentinel.products import indices as indices_
 from xsentinel.products import lai as lai_
 from xsentinel.products import normalise as normalise_

@@ -22,7 +22,8 @@ from xsentinel.io.classes import open_classes
 from xsentinel.io.open import open as open_cube
 from xsentinel.mapping.job import CropJob, Tile
 from xsentinel.products.clouds import mask_clouds
-from xsentinel.products.crops import crops, season
+from xsentinel.products.crops import crops
+from xsentinel.seasons import season
 from xsentinel.training import reliable, train_crops
 from xsentinel.training.crops import MONTHLY, assess_series
 

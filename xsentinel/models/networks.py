@@ -22,6 +22,10 @@ NETWORKS = {
     "ltae": "LTAE",
     "forest": "Forest",
     "rocket": "Rocket",
+    "fgunet": "FGUNet",
+    "fglstm": "FGLSTM",
+    "tsfgunet": "TSFGUNet",
+    "fgforest": "FGForest",
 }
 """Name in a card, which is the name of the module → class."""
 

@@ -17,6 +17,7 @@ from xsentinel.blocks.fillings import FILLINGS
 from xsentinel.blocks.series import Output, SeriesPlan, contiguous_in_time, map_series, plan_cube
 from xsentinel.cube import STORAGE_ATTRS, band_variables, check_dims, encoding_of, grid_mapping_name, parse_dates
 from xsentinel.errors import BandError, TimeError, XSentinelError
+from xsentinel.geometry import geometry_of_nearest
 from xsentinel.kernels.gapfill import days_to_observation, flag_filled
 from xsentinel.kernels.scale import decode
 
@@ -83,8 +84,8 @@ def fill_gaps(
     -------
     xarray.Dataset
         The bands, float32; ``filled`` (uint8: 1 where the date is no observation) and
-        ``days_to_observation`` (float32, days) unless ``layers=False``. With new dates, what belongs to the old
-        ones (scene classes, platform, angles) is left out.
+        ``days_to_observation`` (float32, days) unless ``layers=False``. With new dates, angles and platform
+        are those of the nearest of the old ones, and what else belongs to those (scene classes) is left out.
 
     Raises
     ------
@@ -207,6 +208,7 @@ def _label(ds: xr.Dataset, data: dict[str, xr.DataArray], wanted: npt.NDArray[np
         array.attrs = {**kept, **placed, "gap_filling": how}
     coords = {k: c for k, c in ds.coords.items() if same or "time" not in c.dims}
     if not same:
+        coords.update(geometry_of_nearest(ds, wanted))
         coords["time"] = xr.DataArray(wanted, dims="time", attrs=ds["time"].attrs)
     rest = {v: a for v, a in ds.data_vars.items() if str(v) not in data and (same or "time" not in a.dims)}
     return xr.Dataset({name: array.variable for name, array in data.items()} | rest, coords, ds.attrs)
