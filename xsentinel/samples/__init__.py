@@ -6,6 +6,7 @@ from xsentinel.samples.labels import from_raster
 from xsentinel.samples.legends import Legend, legend
 from xsentinel.samples.polygons import rasterise
 from xsentinel.samples.rules import Equal, Proportional, Stratified
+from xsentinel.samples.sides import labels_on, split_polygons
 from xsentinel.samples.splits import folds, split
 from xsentinel.samples.tables import concat, from_table, open, save  # noqa: A004  (samples.open reads as xsentinel.open does)
 
@@ -20,10 +21,12 @@ __all__ = [
     "folds",
     "from_raster",
     "from_table",
+    "labels_on",
     "legend",
     "open",
     "priors",
     "rasterise",
     "save",
     "split",
+    "split_polygons",
 ]

@@ -60,12 +60,23 @@ def split(
     >>> split(table, shares={"train": 0.6, "test": 0.4}).split.values.tolist()
     ['train', 'train', 'test', 'train', 'test']
     """
+    sides = _sides(samples, by, check_shares(shares), block, seed)
+    text = np.array(list(shares))[sides]
+    return samples.assign_coords(split=("sample", text, {"long_name": f"side of a split by {by}, seed {seed}"}))
+
+
+def check_shares(shares: Mapping[str, float]) -> Array:
+    """Give shares as an array.
+
+    Raises
+    ------
+    XSentinelError
+        If they are not positive or do not add up to 1.
+    """
     wanted = np.array(list(shares.values()), np.float64)
     if not len(wanted) or (wanted <= 0).any() or abs(wanted.sum() - 1) > 1e-6:
         raise XSentinelError(f"shares are {dict(shares)}; give positive ones that add up to 1")
-    sides = _sides(samples, by, wanted, block, seed)
-    text = np.array(list(shares))[sides]
-    return samples.assign_coords(split=("sample", text, {"long_name": f"side of a split by {by}, seed {seed}"}))
+    return wanted
 
 
 def folds(samples: xr.Dataset, n: int, *, by: By = "block", block: float | None = None, seed: int = 0) -> xr.Dataset:
@@ -114,7 +125,21 @@ def _sides(samples: xr.Dataset, by: str, shares: Array, block: float | None, see
     counts = np.zeros((len(names), labels.max() + 1), np.int64)
     np.add.at(counts, (members.ravel(), labels), 1)
     luck = hash_many(salted(seed, 2), np.arange(len(names)), 0)
-    return _spread(_assigned(counts, shares, luck), counts, len(shares))[members.ravel()]
+    weightiest = (counts / counts.sum(0)).max(1).round(12)
+    return balance(counts, shares, np.lexsort((luck, -weightiest)))[members.ravel()]
+
+
+def balance(counts: Array, shares: Array, order: Array) -> Array:
+    """Give each group a side, so that classes come near their shares and each class is on each side that it can be on.
+
+    Parameters
+    ----------
+    counts : (group, class), int64
+    shares : (side,), float64
+    order : (group,), int
+        In which groups are dealt: those first that weigh most.
+    """
+    return _spread(_assigned(counts, shares, order), counts, len(shares))
 
 
 def _groups(samples: xr.Dataset, by: str, block: float | None) -> Array:
@@ -149,15 +174,15 @@ def _deal(labels: Array, shares: Array, seed: int) -> Array:
     return sides
 
 
-def _assigned(counts: Array, shares: Array, luck: Array) -> Array:
-    """Give each group the side that brings the classes nearest to their shares; the weightiest groups first.
+def _assigned(counts: Array, shares: Array, order: Array) -> Array:
+    """Give each group in turn the side that brings the classes nearest to their shares.
 
     Least squares of (what a side has of a class − what it should have) / all there is of the class.
     """
     parts = counts / counts.sum(0)
     gone = np.zeros((len(shares), counts.shape[1]))
     sides = np.empty(len(counts), np.int64)
-    for group in np.lexsort((luck, -parts.max(1).round(12))):
+    for group in order:
         part = parts[group]
         excess = (part * (2 * (gone - shares[:, None]) + part)).sum(1)
         # between sides that are as good, the one that lacks most
