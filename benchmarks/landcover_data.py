@@ -15,6 +15,7 @@ import xarray as xr
 
 import xsentinel as xs
 from xsentinel import samples
+from xsentinel.models.card import EqualDates
 from xsentinel.simulate.nomenclature import CLASSES
 
 SIDE = 400
@@ -26,7 +27,7 @@ TILES = {"south": (10, 42.0), "middle": (1, 46.0), "north": (9, 50.0), "far nort
 UNSEEN = ("unseen", 8, 48.0)
 """A tile that nothing is learnt from."""
 
-DATES = tuple(pd.date_range("2018-01-06", periods=33, freq="11D"))
+DATES = tuple(pd.Timestamp("2018-01-01") + pd.Timedelta(days=day) for day in EqualDates().days(33))
 """The 33 equal dates of a year."""
 
 SHARE, ERODED, WRONG = 0.3, 10.0, 0.0
@@ -111,6 +112,7 @@ def _simulate(name: str) -> xr.Dataset:
     filled = cube.s2.fill_gaps("linear", times=DATES, extrapolate="nearest", layers=False).compute(num_workers=1)
     note(f"{name}: {len(chosen)} of {len(times)} passes taken")
     truth = land.truth[["class", "parcel"]].compute(num_workers=1)
+    filled = filled.drop_vars(["platform", "sza", "vza", "raa"], errors="ignore")
     layers = {**truth.data_vars, "label": _labels(land, truth["class"])}
     return filled.assign({name: layer.drop_vars(set(layer.coords) - {"y", "x"}) for name, layer in layers.items()})
 

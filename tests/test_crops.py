@@ -188,7 +188,7 @@ def test_an_index_as_a_band(tmp_path):
     values = (cube.B8A - cube.B04) / (cube.B8A + cube.B04)
     maps = cube.assign(NDVI=values.astype(np.float32)).s2.crops(found)
     assert (maps["class"].values > 0).any()
-    with pytest.raises(xs.BandError, match="takes NDVI as a variable"):
+    with pytest.raises(xs.BandError, match="index NDVI needs B04, B08; missing: B08"):
         cube.s2.crops(found)
 
 

@@ -17,7 +17,7 @@ import xsentinel as xs
 from tests.conftest import raise_if_dask_computes
 from tests.cubes import make_cube
 from xsentinel.bands import BANDS
-from xsentinel.products.indices import BAND_OF, index, steps
+from xsentinel.indices import BAND_OF, index, steps
 
 OPTICAL = [b.name for b in BANDS.values() if b.spyndex and not b.is_radar]
 TEN = [b for b in OPTICAL if b not in ("B01", "B09")]
@@ -178,7 +178,7 @@ def test_any_chunks_give_the_same(cube: xr.Dataset, stored: xr.Dataset, ct: int,
 def test_eager_threads_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     cube = make_cube((1, 700, 1000), ("B02", "B04", "B08"))
     many = index(cube, "EVI", "kNDVI")
-    monkeypatch.setattr("xsentinel.products.indices.n_cores", lambda: 1)
+    monkeypatch.setattr("xsentinel.indices.n_cores", lambda: 1)
     xr.testing.assert_identical(many, index(cube, "EVI", "kNDVI"))
 
 
@@ -214,7 +214,7 @@ def test_aliases_are_understood(cube: xr.Dataset) -> None:
 
 
 def test_spyndex_is_imported_when_it_is_used() -> None:
-    code = "import sys, xsentinel, xsentinel.products.indices; print('spyndex' in sys.modules)"
+    code = "import sys, xsentinel, xsentinel.indices; print('spyndex' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from xsentinel.bands import BANDS
 from xsentinel.errors import ReadError
-from xsentinel.models.card import FORMAT, GEOMETRY, Calibration, Card, Channel, Output
+from xsentinel.models.card import FORMAT, GEOMETRY, INDICES, Calibration, Card, Channel, Output
 
 DIGEST = "0123456789abcdef" * 4
 CALIBRATION = Calibration(
@@ -197,7 +197,7 @@ def test_a_normalisation_that_cannot_be(low, high):
 
 @pytest.mark.parametrize("name", ["B13", "b03", "ndvi", ""])
 def test_a_channel_that_nobody_knows(name):
-    with pytest.raises(ReadError, match=rf"lai-test takes {name}, which is neither a band nor one of NDVI, {', '.join(GEOMETRY)}"):
+    with pytest.raises(ReadError, match=rf"lai-test takes {name}, which is neither a band nor one of {', '.join([*INDICES, *GEOMETRY])}"):
         Card.from_json(damaged_channel(name=name))
 
 

@@ -1,17 +1,130 @@
-"""From the dates of a cube to those that a model takes: a season's periods, and composites in them."""
+"""From the dates of a cube to those that a model takes: composites of a season's periods, or equal dates of a season."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from xsentinel.bands import BANDS
 from xsentinel.composite import composite
-from xsentinel.cube import band_variables, check_times, encoding_of
+from xsentinel.cube import band_variables, check_times, encoding_of, select_bands
 from xsentinel.errors import TimeError
-from xsentinel.models.card import Card, Periods
+from xsentinel.gapfill import fill_gaps
+from xsentinel.indices import find_index, index
+from xsentinel.models.card import INDICES, Card, EqualDates, Periods
 
 MONTHS = 12
+LEAST_SHARE = 0.5
+"""Of a season that single dates must span before it is filled: beyond them nothing is known."""
+
+
+def prepare(ds: xr.Dataset, card: Card, start: str | None = None) -> xr.Dataset:
+    """Bring a cube to what a model takes: to its dates, lazily, and with the indices among its inputs.
+
+    Indices are computed of the cube at the dates of the model, where it does not have them.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A cube: bands (time, y, x), clouds masked, of single dates or of those that the model takes.
+    card : Card
+    start : str, optional
+        First day of the season.
+
+    Raises
+    ------
+    TimeError
+        If the dates do not fit.
+    BandError
+        If a band that is filled or that an index needs is missing.
+    """
+    if card.equal_dates is None:
+        there = in_periods(ds, card, start)
+    else:
+        wanted = list(needed_bands(card))
+        there = at_equal_dates(ds, card.equal_dates, card.dates, wanted, start)
+    lacking = [name for name in card.bands if name in INDICES and name not in there]
+    return there.assign(index(there, *lacking).data_vars) if lacking else there
+
+
+def needed_bands(card: Card) -> tuple[str, ...]:
+    """Give the bands of a cube that the inputs of a model are made of, in the order of the table of bands."""
+    named = {band for name in card.bands for band in (find_index(name).bands if name in INDICES else (name,))}
+    return tuple(band for band in BANDS if band in named)
+
+
+def at_equal_dates(ds: xr.Dataset, equal: EqualDates, n: int, bands: Sequence[str] | None = None, start: str | None = None) -> xr.Dataset:
+    """Bring a cube of single dates to n equal dates of a season, gaps filled; one of those dates is given as it is.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Bands (time, y, x), clouds masked.
+    equal : EqualDates
+    n : int
+        Dates of the season.
+    bands : sequence of str, optional
+        Those that are wanted; all that are there if not given.
+    start : str, optional
+        First day of the season; dates before it and after its end are left out. By default that of the first date,
+        and all must lie in it.
+
+    Returns
+    -------
+    xarray.Dataset
+        Bands (time, y, x), float32, NaN where a pixel was never seen; lazy if the input is.
+
+    Raises
+    ------
+    TimeError
+        If dates lie outside the season, or span less than half of it.
+    BandError
+        If a band is missing.
+    """
+    if "time" not in ds.dims or not ds.sizes["time"]:
+        raise TimeError(f"{n} equal dates of a season are wanted; the cube has no dimension time with dates")
+    check_times(ds)
+    times = pd.DatetimeIndex(ds["time"].values)
+    first, end = _equal_season(times, equal, start)
+    dates = first + pd.to_timedelta(equal.days(n), unit="D")
+    if len(times) == n and (times.normalize() == dates).all():
+        return ds
+    inside = (times >= first) & (times < end)
+    _check_inside(times, inside, (first, end), f"{n} equal dates", start)
+    chosen = ds.isel(time=np.flatnonzero(inside))
+    there = band_variables(chosen)
+    wanted = [str(b.name) for b in select_bands(chosen, bands, f"a season of {n} equal dates")] if bands else list(there)
+    options = {"extrapolate": "nearest"} | dict(equal.options)
+    return fill_gaps(chosen[[there[b] for b in wanted]], equal.method, times=list(dates), layers=False, **options)  # type: ignore[arg-type]
+
+
+def _equal_season(times: pd.DatetimeIndex, equal: EqualDates, start: str | None) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """Give the first day of the season that was asked for, or of the first date, and the day after its last."""
+    first = _date(start) if start is not None else pd.Timestamp(f"{times[0].year}-{equal.first}")
+    if f"{first:%m-%d}" != equal.first:
+        raise TimeError(f"seasons begin on {equal.first} here, and start is {first:%Y-%m-%d}; give '{first.year}-{equal.first}'")
+    if first > times[0] and start is None:
+        first -= pd.DateOffset(years=1)
+    years = equal.span_days // 365  # whole ones end where the next season begins, leap years too
+    return first, max(first + pd.Timedelta(days=equal.span_days), first + pd.DateOffset(years=years))
+
+
+def _check_inside(times: pd.DatetimeIndex, inside: Any, season: tuple[pd.Timestamp, pd.Timestamp], what: str, start: str | None) -> None:
+    """Refuse dates outside the season where no start was given, and such as span too little of it."""
+    first, end = season
+    own = f"the cube runs from {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}"
+    runs = f"{what} from {first:%Y-%m-%d} to before {end:%Y-%m-%d} are wanted, and {own}"
+    if not inside.all() and start is None:
+        raise TimeError(f"{runs}; select dates of one season, or give start='{first:%Y-%m-%d}'")
+    spanned = (times[inside][-1] - times[inside][0]) / (end - first) if inside.any() else 0
+    if spanned < LEAST_SHARE:
+        raise TimeError(
+            f"{runs}: its {int(inside.sum())} dates of that season span {spanned:.0%} of it; open more dates, or give another start"
+        )
 
 
 def in_periods(ds: xr.Dataset, card: Card, start: str | None = None) -> xr.Dataset:
@@ -51,7 +164,7 @@ def in_periods(ds: xr.Dataset, card: Card, start: str | None = None) -> xr.Datas
     chosen = ds.isel(time=np.flatnonzero(inside))
     if times[inside].isin(edges[:-1]).all():
         return _placed(chosen, edges[:-1])
-    wanted = [variable for band, variable in band_variables(chosen).items() if band in card.bands]
+    wanted = [variable for band, variable in band_variables(chosen).items() if band in needed_bands(card)]
     return composite(chosen[wanted], list(edges), method=card.periods.method)  # type: ignore[arg-type]
 
 

@@ -10,6 +10,7 @@ import xarray as xr
 
 from xsentinel import composite as composite_
 from xsentinel import gapfill as gapfill_
+from xsentinel import indices as indices_
 from xsentinel import info as info_
 from xsentinel.accessor.borrow import borrow
 from xsentinel.accessor.plots import DatasetPlot
@@ -27,8 +28,8 @@ from xsentinel.products import bridge as bridge_
 from xsentinel.products import clouds as clouds_
 from xsentinel.products import crops as crops_
 from xsentinel.products import forecast as forecast_
-from xsentinel.products import indices as indices_
 from xsentinel.products import lai as lai_
+from xsentinel.products import landcover as landcover_
 from xsentinel.products import normalise as normalise_
 from xsentinel.products import smooth as smooth_
 from xsentinel.products.clouds import Classes, Dilation, Mask, Shape
@@ -225,6 +226,22 @@ class S2Dataset:
         device: str = "cpu",
     ) -> xr.Dataset:
         return crops_.crops(
+            self._ds, model, start=start, probabilities=probabilities, samples=samples, seed=seed, precision=precision, device=device
+        )  # fmt: skip
+
+    @borrow(landcover_.landcover)
+    def landcover(
+        self,
+        model: str | PathLike[str] | Model,
+        *,
+        start: str | None = None,
+        probabilities: bool = False,
+        samples: int = 0,
+        seed: int = 0,
+        precision: Precision = "fp32",
+        device: str = "cpu",
+    ) -> xr.Dataset:
+        return landcover_.landcover(
             self._ds, model, start=start, probabilities=probabilities, samples=samples, seed=seed, precision=precision, device=device
         )  # fmt: skip
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from xsentinel.cli.options import DILATE, INPUTS, KEEP_CLOUDS, OUTPUT, OVERWRITE, PROGRESS, clear, errors_to_usage, opening, report
+from xsentinel.cli.classes import classifying, map_classes
+from xsentinel.cli.options import PROGRESS, errors_to_usage, report
 
 JOB_EXAMPLE = """\b
 A job file, from images and a thematic map to a map of one's own:
@@ -30,38 +31,14 @@ A job file, from images and a thematic map to a map of one's own:
 
 
 @click.command()
-@INPUTS
-@OUTPUT
-@opening
-@click.option("--model", required=True, help="The card (.json) or folder of a classifier; or the name of one that comes along.")
-@click.option("--start", help="First day of the first month, such as 2018-01; that of the season of the first date if not given.")
-@click.option("--probabilities", is_flag=True, help="Write the probability of each class too.")
-@click.option(
-    "--smooth", type=click.Choice(["majority", "bayes"]), help="Smooth the map: bayes by the probabilities. Not done if not given."
-)
-@click.option("--samples", type=int, default=0, show_default=True, help="Monte Carlo samples of dropout.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the samples.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16", "auto"]), default="fp32", show_default=True)
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1.")
-@DILATE
-@KEEP_CLOUDS
-@OVERWRITE
-@PROGRESS
-@errors_to_usage
+@classifying
 def crops(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], **options: Any) -> None:
     """Map crop types of INPUT by a classifier of each pixel's series.
 
     Clouds are masked by SCL first; single dates become the monthly composites that the model takes, without being
     stored. OUTPUT holds the class with names and colours, its confidence, margin and entropy.
     """
-    from xsentinel.io.write import write
-
-    cube, smooth = clear(inputs, how, options), options["smooth"]
-    chosen = {key: options[key] for key in ("start", "probabilities", "samples", "seed", "precision", "device")}
-    chosen["probabilities"] |= smooth == "bayes"
-    maps = cube.s2.crops(options["model"], **chosen)
-    maps = maps.s2.smooth(smooth) if smooth else maps
-    report(write(maps, output, overwrite=options["overwrite"], progress=options["progress"]))
+    map_classes("crops", inputs, output, how, options)
 
 
 @click.command("crops", epilog=JOB_EXAMPLE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import date
 from math import isfinite
 from typing import Any
 
@@ -13,8 +14,8 @@ import numpy as np
 from xsentinel.bands import BANDS
 from xsentinel.classes import LabelClass
 from xsentinel.errors import ReadError
+from xsentinel.models.stac import lay_out
 
-MLM = "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"
 FORMAT = "xsentinel model 1"
 GEOMETRY = {
     "cos_sza": "cosine of the sun zenith angle",
@@ -23,10 +24,12 @@ GEOMETRY = {
     "s2b": "1 where SL2P takes the coefficients of Sentinel-2B (S2B and S2C), 0 where those of 2A",
 }
 """Planes beside the bands that a network may take, constant over a date or not."""
-INDICES = {"NDVI": "normalised difference vegetation index"}
-"""Indices that a network may take as a band is: a variable of the cube of this name."""
-MULTIHASH_SHA256 = "1220"
-"""What stands before a SHA-256 in a STAC checksum."""
+INDICES = {
+    "NDVI": "normalised difference vegetation index",
+    "NDWI": "normalised difference water index",
+    "brightness": "mean of the ten bands of 10 and 20 m",
+}
+"""Indices that a network may take as a band is: a variable of the cube of this name, computed if it is not there."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,33 @@ class Periods:
     """Of the composites."""
     first_month: int = 1
     """Calendar month of the first period; of another, and the model was trained on other seasons."""
+
+
+@dataclass(frozen=True)
+class EqualDates:
+    """What each of several dates stands for: a day, the same days in every season, to which single dates are brought.
+
+    The season is cut into as many equal parts as there are dates; each date is the middle of its part, in whole days.
+    """
+
+    first: str = "01-01"
+    """Month and day that the season begins at."""
+    span_days: int = 365
+    """Days of the season."""
+    method: str = "linear"
+    """Of filling gaps; before the first observation and after the last its value is held."""
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Of the method."""
+
+    def days(self, n: int) -> tuple[int, ...]:
+        """Give n dates as days after the first of the season.
+
+        Examples
+        --------
+        >>> EqualDates().days(33)[:3], EqualDates().days(33)[-1]
+        ((5, 16, 27), 359)
+        """
+        return tuple(self.span_days * (2 * k + 1) // (2 * n) for k in range(n))
 
 
 @dataclass(frozen=True)
@@ -157,7 +187,9 @@ class Card:
     """Of several dates, as many as a pixel must have been seen at; what was seen is told to the network by one more
     plane a date. None: at all of them."""
     periods: Periods | None = None
-    """Of several dates: what they stand for; None: dates of their own, which are not checked."""
+    """Of several dates: that they are composites of periods."""
+    equal_dates: EqualDates | None = None
+    """Of several dates: that they are equal dates of a season. With neither they are dates of their own, which are not checked."""
     training: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Data, teacher, steps, seed, versions."""
     scores: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -204,7 +236,7 @@ class Card:
 
     def to_json(self) -> str:
         """Write the card as JSON text, which `from_json` reads."""
-        return json.dumps(_item(self), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        return json.dumps(lay_out(self, {"format": FORMAT} | asdict(self)), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Card:
@@ -241,6 +273,8 @@ def _card(cls: type[Card], record: Mapping[str, Any]) -> Card:
     read["classes"] = tuple(LabelClass(**c) for c in record.get("classes", ()))
     if record.get("periods"):
         read["periods"] = Periods(**record["periods"])
+    if record.get("equal_dates"):
+        read["equal_dates"] = EqualDates(**record["equal_dates"])
     if record.get("calibration"):
         found = record["calibration"]
         read["calibration"] = Calibration(**found | {"quantiles": tuple((float(c), float(q)) for c, q in found["quantiles"])})
@@ -266,6 +300,8 @@ def _check(card: Card) -> None:
         raise ReadError(f"model {card.name}: outputs, stride, dates or resolution make no sense; save the model again")
     if card.least_dates is not None and (card.geometry or not 1 <= card.least_dates <= card.dates or card.dates == 1):
         raise ReadError(f"model {card.name}: at least {card.least_dates} of {card.dates} dates makes no sense; save the model again")
+    if card.equal_dates is not None:
+        _check_dates(card, card.equal_dates)
     codes = [c.code for c in card.classes]
     if len(set(codes)) < len(codes) or (codes and (len(codes) < 2 or min(codes) < 1 or max(codes) > 255)):
         raise ReadError(f"model {card.name}: codes of classes are {codes}; give two or more, all different, from 1 to 255")
@@ -273,82 +309,18 @@ def _check(card: Card) -> None:
         _check_forecast(card, card.forecast)
 
 
+def _check_dates(card: Card, equal: EqualDates) -> None:
+    try:
+        date.fromisoformat(f"2001-{equal.first}")  # the 29th of February begins no season
+    except (ValueError, TypeError) as err:
+        raise ReadError(f"model {card.name}: its season begins at {equal.first!r}; write month and day, such as '01-01'") from err
+    if card.periods is not None or not 2 <= card.dates <= equal.span_days or not isinstance(equal.method, str):
+        what = f"{card.dates} dates in {equal.span_days} days" + ("" if card.periods is None else ", and periods too,")
+        raise ReadError(f"model {card.name}: {what} make no sense; save the model again")
+
+
 def _check_forecast(card: Card, forecast: Forecast) -> None:
     shapes = len(forecast.errors) == len(forecast.horizons) and all(len(e) == len(card.outputs) for e in forecast.errors)
     shapes = shapes and len(card.outputs) == len(card.bands) and list(forecast.horizons) == sorted(forecast.horizons)
     if not shapes or not forecast.step_days > 0 or forecast.base not in ("", "climatology"):
         raise ReadError(f"model {card.name}: step, horizons or errors of its forecast make no sense; save the model again")
-
-
-def _item(card: Card) -> dict[str, Any]:
-    """Lay the card out as a STAC item."""
-    properties = {
-        "datetime": None,
-        "start_datetime": "2015-06-23T00:00:00Z",
-        "end_datetime": "9999-12-31T00:00:00Z",
-        "license": card.licence,
-        "mlm:name": card.name,
-        "mlm:architecture": card.network,
-        "mlm:framework": "PyTorch",
-        "mlm:pretrained": True,
-        "mlm:tasks": [_task(card)],
-        "mlm:hyperparameters": dict(card.settings),
-        "mlm:input": [_input(card)],
-        "mlm:output": [_classes(card)] if card.classes else [_output(o) for o in card.outputs],
-        "xsentinel:model": {"format": FORMAT} | asdict(card),
-    }
-    weights = {
-        "href": f"{card.name}.safetensors",
-        "type": "application/octet-stream; application=safetensors",
-        "title": "weights",
-        "roles": ["mlm:model", "mlm:weights"],
-        "mlm:artifact_type": "safetensors",
-        "file:checksum": MULTIHASH_SHA256 + card.digest,
-    }
-    return {
-        "type": "Feature",
-        "stac_version": "1.1.0",
-        "stac_extensions": [MLM, "https://stac-extensions.github.io/file/v2.1.0/schema.json"],
-        "id": card.name,
-        "geometry": None,
-        "properties": properties,
-        "links": [],
-        "assets": {"model": weights},
-    }
-
-
-def _names(card: Card) -> str:
-    return ", ".join(c.name for c in card.geometry) or "nothing"
-
-
-def _task(card: Card) -> str:
-    if not card.classes:
-        return "regression"
-    return "classification" if card.radius == 0 else "semantic-segmentation"
-
-
-def _input(card: Card) -> dict[str, Any]:
-    return {
-        "name": "channels",
-        "bands": list(card.bands),
-        "input": {"shape": [-1, card.n_in, -1, -1], "dim_order": ["batch", "channel", "height", "width"], "data_type": "float32"},
-        "value_scaling": [{"type": "min-max", "minimum": c.low, "maximum": c.high} for c in card.channels],
-        "resize_type": None,
-        "description": f"reflectance at {card.resolution_m:g} m, then {_names(card)}; gaps are 0 after scaling" + _seen(card),
-    }
-
-
-def _seen(card: Card) -> str:
-    return "" if card.least_dates is None else "; behind the bands of each date a plane that is 1 where it was seen"
-
-
-def _classes(card: Card) -> dict[str, Any]:
-    """Lay the classes out as the STAC extension for classifications does."""
-    classes = [{"value": c.code, "name": c.name, "color_hint": c.colour.lstrip("#")} for c in card.classes]
-    shape = {"shape": [-1, len(classes), -1, -1], "dim_order": ["batch", "class", "height", "width"], "data_type": "float32"}
-    return {"name": "class", "tasks": [_task(card)], "result": shape, "classification:classes": classes}
-
-
-def _output(output: Output) -> dict[str, Any]:
-    shape = {"shape": [-1, 1, -1, -1], "dim_order": ["batch", "channel", "height", "width"], "data_type": "float32"}
-    return {"name": output.name, "tasks": ["regression"], "result": shape, "description": f"{output.long_name} [{output.units}]"}

@@ -6,11 +6,9 @@ from os import PathLike
 
 import xarray as xr
 
-from xsentinel.blocks.model import Model, load_model
-from xsentinel.blocks.predict import Execution, Precision
-from xsentinel.errors import XSentinelError
-from xsentinel.inference import Sampling, classify, provenance
-from xsentinel.seasons import in_periods
+from xsentinel.blocks.model import Model
+from xsentinel.blocks.predict import Precision
+from xsentinel.classification import map_classes
 
 
 def crops(
@@ -82,10 +80,6 @@ def crops(
     >>> list(maps), bool((maps["class"] == scene.truth["class"]).mean() > 0.7)
     (['class', 'confidence', 'margin', 'entropy'], True)
     """
-    found = load_model(model)
-    if not found.card.classes:
-        raise XSentinelError(f"model {found.card.name} estimates {', '.join(o.name for o in found.card.outputs)} and maps no crops")
-    sampling, execution = Sampling(samples, seed), Execution(device, precision)
-    maps = classify(in_periods(ds, found.card, start), found, sampling, execution, probabilities)
-    source = {"Conventions": "CF-1.11", "source": "Copernicus Sentinel-2 MSI"}
-    return xr.Dataset(maps, attrs=source | provenance(found, sampling, execution))
+    return map_classes(
+        ds, model, "crops", start=start, probabilities=probabilities, samples=samples, seed=seed, precision=precision, device=device
+    )  # fmt: skip

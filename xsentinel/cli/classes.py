@@ -1,0 +1,46 @@
+"""What the shell's verbs that map classes share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from xsentinel.cli.options import DILATE, INPUTS, KEEP_CLOUDS, OUTPUT, OVERWRITE, PROGRESS, clear, errors_to_usage, opening, report
+
+OPTIONS = (
+    click.option("--model", required=True, help="The card (.json) or folder of a classifier; or the name of one that comes along."),
+    click.option("--start", help="First day of the season, such as 2018-01; that of the first date's season if not given."),
+    click.option("--probabilities", is_flag=True, help="Write the probability of each class too."),
+    click.option(
+        "--smooth", type=click.Choice(["majority", "bayes"]), help="Smooth the map: bayes by the probabilities. Not done if not given."
+    ),
+    click.option("--samples", type=int, default=0, show_default=True, help="Monte Carlo samples of dropout."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of the samples."),
+    click.option("--precision", type=click.Choice(["fp32", "bf16", "auto"]), default="fp32", show_default=True),
+    click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1."),
+)
+TAKEN = ("start", "probabilities", "samples", "seed", "precision", "device")
+"""Options that the verb of the package has too."""
+
+
+def classifying(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add arguments and options of a verb that maps classes."""
+    command = errors_to_usage(command)
+    for option in (PROGRESS, OVERWRITE, KEEP_CLOUDS, DILATE, *reversed(OPTIONS)):
+        command = option(command)
+    return INPUTS(OUTPUT(opening(command)))
+
+
+def map_classes(verb: str, inputs: tuple[Path, ...], output: Path, how: dict[str, Any], options: dict[str, Any]) -> None:
+    """Open, mask clouds, classify by a verb of the package, smooth if asked, write."""
+    from xsentinel.io.write import write
+
+    cube, smooth = clear(inputs, how, options), options["smooth"]
+    chosen = {key: options[key] for key in TAKEN}
+    chosen["probabilities"] |= smooth == "bayes"
+    maps = getattr(cube.s2, verb)(options["model"], **chosen)
+    maps = maps.s2.smooth(smooth) if smooth else maps
+    report(write(maps, output, overwrite=options["overwrite"], progress=options["progress"]))
