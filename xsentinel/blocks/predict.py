@@ -214,9 +214,9 @@ class Predictor:
         out = _scratch.get("planes", (n_maps, *padded, card.n_in), np.float32)
         out[:, height:], out[:, :, width:] = 0, 0
         valid = np.ones((n_maps, height, width), np.bool_)
-        scaling, beside = _scaling(card, self.encodings), _beside(card, geometry, (n_maps, height, width))
+        scaled, beside = scaling(card, self.encodings), _beside(card, geometry, (n_maps, height, width))
         for n, one in enumerate(planes):
-            fill_channels(np.ascontiguousarray(one), *scaling, beside[:, n], out[n, :height, :width], valid[n])
+            fill_channels(np.ascontiguousarray(one), *scaled, beside[:, n], out[n, :height, :width], valid[n])
         return out, valid
 
     def _series(self, stored: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
@@ -227,7 +227,7 @@ class Predictor:
         out = _scratch.get("planes", (1, *padded, card.n_in), np.float32)
         out[:, height:], out[:, :, width:] = 0, 0
         valid = np.empty((1, height, width), np.bool_)
-        gain, shift, nodata = (part[: len(card.bands)] for part in _scaling(card, self.encodings))
+        gain, shift, nodata = (part[: len(card.bands)] for part in scaling(card, self.encodings))
         series = out.reshape(*padded, n_dates, card.planes)[:height, :width]
         fill_dates(np.ascontiguousarray(stored), gain, shift, nodata, card.least_dates, series, valid[0])
         return out, valid
@@ -294,8 +294,8 @@ def _width(channel: Channel) -> float:
     return channel.high - channel.low
 
 
-def _scaling(card: Card, encodings: tuple[Encoding, ...]) -> tuple[Array, Array, Array]:
-    """Give gain, shift and nodata of each band plane: decoding and normalisation in one."""
+def scaling(card: Card, encodings: tuple[Encoding, ...]) -> tuple[Array, Array, Array]:
+    """Give gain, shift and nodata of each band plane, those of the first date first: decoding and normalisation in one."""
     pairs = list(zip(encodings, (c for c in card.channels if c.is_band), strict=True)) * card.dates
     gain, shift = [e.scale / (c.high - c.low) for e, c in pairs], [(e.offset - c.low) / (c.high - c.low) for e, c in pairs]
     return np.array(gain, np.float32), np.array(shift, np.float32), np.array([e.nodata for e, _ in pairs], np.float32)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
@@ -64,29 +66,51 @@ def vary(x: Tensor, dates: int, how: Variation, rng: np.random.Generator) -> Ten
     return torch.cat([torch.where(left, values + noise + bright, 0.0), left.float()], 2).reshape(x.shape)
 
 
-class Classification(LightningModule):
-    """A network that learns classes of series."""
+class Classifier(LightningModule):
+    """A network that learns classes: what learning of series and of patches share.
 
-    def __init__(self, network: Network, preset: CropPreset, train: Labelled, held_out: Labelled | None, key: tuple[int, int]) -> None:
+    Batches are (inputs, places of classes); dropout is a function of the key, the rank and the step.
+    """
+
+    monitor: tuple[str, str] = ("held_out", "min")
+    """What is watched while it learns, and which way is better."""
+
+    def __init__(self, network: Network, key: tuple[int, int]) -> None:
         super().__init__()
-        self.network, self.preset, self.train_on, self.held_out, self.key = network, preset, train, held_out, key
+        self.network, self.key = network, key
         self.weights: Tensor | None = None
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         """Give the loss."""
         x, y = batch
-        weights = None if self.weights is None else self.weights.to(x.device)
-        loss = functional.cross_entropy(self.network(x, self._masks(len(x)))[:, :, 0, 0], y, weights, label_smoothing=self.preset.smoothing)
-        self.log("loss", loss, prog_bar=True)
+        loss = self.loss(self.network(x, self.masks(len(x))), y)
+        self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(x), sync_dist=True)
         return loss
 
-    def _masks(self, n: int) -> Masks | None:
+    def loss(self, answer: Tensor, places: Tensor) -> Tensor:
+        """answer: (batch, class, y, x), places: of the classes → what is made small."""
+        raise NotImplementedError
+
+    def masks(self, n: int) -> Masks | None:
         """Draw dropout for a batch."""
         sites = self.network.sites
         if not any(site.n_dropped for site in sites):
             return None
         masks = draw(sites, n, np.random.default_rng((*self.key, 1, self.global_rank, self.global_step)))
         return [m if m is None else m.to(self.device) for m in masks]
+
+
+class Classification(Classifier):
+    """A network that learns classes of series."""
+
+    def __init__(self, network: Network, preset: CropPreset, train: Labelled, held_out: Labelled | None, key: tuple[int, int]) -> None:
+        super().__init__(network, key)
+        self.preset, self.train_on, self.held_out = preset, train, held_out
+
+    def loss(self, answer: Tensor, places: Tensor) -> Tensor:
+        """answer: (batch, class, 1, 1), places: (batch,) → cross-entropy."""
+        weights = None if self.weights is None else self.weights.to(answer.device)
+        return functional.cross_entropy(answer[:, :, 0, 0], places, weights, label_smoothing=self.preset.smoothing)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         """Log loss and accuracy, nothing dropped."""
@@ -135,22 +159,67 @@ class EpochBar(Callback):
         self.bar.close()
 
 
-def descend(task: Classification, folder: Path, *, resume: bool, processes: int, progress: bool, patience: int | None) -> None:
-    """Train for all epochs, or until the held-out loss has not fallen for ``patience`` of them; the last weights count.
+class History(Callback):
+    """What was logged, an epoch a row, in a table beside the checkpoints; a resumed training goes on with it."""
 
-    With patience the best weights count.
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add the row of the epoch."""
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        found = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.rows.append({"epoch": trainer.current_epoch, "step": trainer.global_step, "rate": rate} | found)
+        if trainer.is_global_zero:
+            pd.DataFrame(self.rows).to_csv(self.path, index=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the rows, for the checkpoint."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the rows of a checkpoint."""
+        self.rows = list(state_dict["rows"])
+
+
+def descend(
+    task: Classifier,
+    folder: Path,
+    *,
+    epochs: int,
+    resume: bool,
+    processes: int,
+    progress: bool,
+    patience: int | None,
+    **limits: Any,
+) -> Trainer:
+    """Train for all epochs, or until what the task watches has not become better for ``patience`` of them.
+
+    The last weights count; with patience the best. ``limits`` are options of Lightning's trainer.
     """
-    last = folder / "last.ckpt"
-    best = None if patience is None else "held_out"
-    keep = ModelCheckpoint(folder, monitor=best, save_last=True, save_top_k=1, filename="best", enable_version_counter=False)
-    callbacks: list[Callback] = [keep, *([EpochBar()] if progress else [])]
+    last, (watched, mode) = folder / "last.ckpt", task.monitor
+    best = None if patience is None else watched
+    keep = ModelCheckpoint(
+        folder, "best", monitor=best, mode=mode, save_last=True, save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    callbacks: list[Callback] = [History(folder / "history.csv"), keep, *([EpochBar()] if progress else [])]
     if patience is not None:
-        callbacks.append(EarlyStopping("held_out", patience=patience))
+        callbacks.append(EarlyStopping(watched, patience=patience, mode=mode))
+    folder.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice on workers and loggers
-        trainer = make_trainer(folder, callbacks, processes, max_epochs=task.preset.epochs, enable_progress_bar=False)
+        trainer = make_trainer(folder, callbacks, processes, max_epochs=epochs, enable_progress_bar=False, **limits)
         torch.manual_seed(task.key[0])
         trainer.fit(task, ckpt_path=str(last) if resume and last.exists() else None)
     if best:
         state = torch.load(folder / "best.ckpt", weights_only=True, map_location="cpu")["state_dict"]
         task.network.load_state_dict({k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")})
+    return trainer
+
+
+def fresh(folder: Path, resume: bool) -> Path:
+    """Empty the folder of an earlier run's checkpoints, unless it is to go on."""
+    if folder.exists() and not resume:
+        shutil.rmtree(folder)
+    return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -19,7 +18,7 @@ from xsentinel.errors import XSentinelError
 from xsentinel.models.card import Card, Channel, Periods
 from xsentinel.models.network import Network
 from xsentinel.models.networks import build_network
-from xsentinel.training.classify import Classification, Labelled, descend
+from xsentinel.training.classify import Classification, Labelled, descend, fresh
 from xsentinel.training.crop_presets import CropPreset, get_crop_preset
 from xsentinel.training.grow import fit_rocket, grow_trees
 from xsentinel.training.series import Series, limits, planes, read_series, weights
@@ -175,15 +174,8 @@ def _fit(
     for k, member in enumerate(members):
         task = Classification(member.train(), preset, data, seen, (seed, k))
         task.weights = weights(learnt.places, card.n_out) if preset.weighted else None
-        descend(task, _fresh(out / "checkpoints" / f"{card.name}-{k}", options["resume"]), **options)
+        descend(task, fresh(out / "checkpoints" / f"{card.name}-{k}", options["resume"]), epochs=preset.epochs, **options)
     return whole.eval(), dict(together.settings)
-
-
-def _fresh(folder: Path, resume: bool) -> Path:
-    """Empty the folder of an earlier run's checkpoints, unless it is to go on."""
-    if folder.exists() and not resume:
-        shutil.rmtree(folder)
-    return folder
 
 
 def _describe(preset: CropPreset) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +13,28 @@ from torch import Tensor
 from xsentinel.models.forest import Forest
 from xsentinel.models.rocket import Rocket
 from xsentinel.models.series import fill
-from xsentinel.training.crop_presets import CropPreset
 
 Array = npt.NDArray[Any]
 
 
+class Growth(Protocol):
+    """What a preset says of trees."""
+
+    @property
+    def fit(self) -> str:
+        """Boosting, or anything else for a random forest."""
+
+    @property
+    def weighted(self) -> bool:
+        """Whether classes count alike, however many samples they have."""
+
+    @property
+    def grower(self) -> Mapping[str, Any]:
+        """What scikit-learn's estimator is made with."""
+
+
 def grow_trees(
-    x: Tensor, places: Array, preset: CropPreset, n_in: int, dates: int, n_classes: int, seed: int
+    x: Tensor, places: Array, preset: Growth, n_in: int, dates: int, n_classes: int, seed: int
 ) -> tuple[Forest, dict[str, Any]]:
     """Grow a random forest, or boosted trees, over series with missing dates filled; give it and its settings.
 
@@ -27,16 +43,17 @@ def grow_trees(
     x : Tensor (sample, date × plane, 1, 1)
     places : (sample,), int
         Classes 0 … n_classes − 1.
-    preset : CropPreset
+    preset : Growth
     n_in, dates, n_classes : int
     seed : int
     """
     from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 
     features = fill(x.reshape(len(x), dates, -1)).flatten(1).numpy()
-    kind: Any = RandomForestClassifier if preset.fit == "trees" else GradientBoostingClassifier
+    votes = preset.fit != "boosting"
+    kind: Any = RandomForestClassifier if votes else GradientBoostingClassifier
     weighting = "balanced" if preset.weighted else None
-    more = {"n_jobs": torch.get_num_threads(), "class_weight": weighting} if preset.fit == "trees" else {}
+    more = {"n_jobs": torch.get_num_threads(), "class_weight": weighting} if votes else {}
     grown = kind(random_state=seed, **preset.grower, **more).fit(features, places)
     trees = list(np.ravel(grown.estimators_))
     columns = np.asarray(grown.classes_, np.int64)
@@ -44,7 +61,7 @@ def grow_trees(
         "trees": len(trees),
         "nodes": max(t.tree_.node_count for t in trees),
         "depth": max(t.tree_.max_depth for t in trees),
-        "votes": preset.fit == "trees",
+        "votes": votes,
     }
     forest = Forest(n_in, n_classes, dates, **settings)
     for k, tree in enumerate(trees):

@@ -1,0 +1,151 @@
+"""Windows cut out of cubes larger than memory, straight from their chunks, those read lately kept."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xsentinel.cube import Encoding, encoding_of
+from xsentinel.errors import GridError
+
+Array = npt.NDArray[Any]
+
+
+class Kept:
+    """Blocks read lately, up to so many bytes: the one not asked for the longest goes first. For several threads.
+
+    Parameters
+    ----------
+    limit : int, bytes
+
+    Examples
+    --------
+    >>> kept = Kept(100)
+    >>> [len(kept.get(k, lambda: np.zeros(8))) for k in (1, 2, 1)], kept.n_read, kept.n_bytes
+    ([8, 8, 8], 3, 64)
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.n_bytes, self.n_read = limit, 0, 0
+        self._blocks: OrderedDict[Hashable, Array] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Hashable, read: Callable[[], Array]) -> Array:
+        """Give a block, read if it is not here; two threads that miss the same one at once both read it."""
+        with self._lock:
+            found = self._blocks.get(key)
+            if found is not None:
+                self._blocks.move_to_end(key)
+                return found
+        block = read()
+        with self._lock:
+            self.n_read += 1
+            if key not in self._blocks and block.nbytes <= self.limit:
+                self._blocks[key] = block
+                self.n_bytes += block.nbytes
+                while self.n_bytes > self.limit:
+                    self.n_bytes -= self._blocks.popitem(last=False)[1].nbytes
+        return block
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """The bands of a cube, in the order of a network's channels."""
+
+    name: str
+    bands: tuple[Any, ...]
+    """(time, y, x), numpy or dask, as stored."""
+    encodings: tuple[Encoding, ...]
+    """How each is stored."""
+    kept: Kept
+    """Blocks of it and of other tiles."""
+    starts: tuple[tuple[Array, Array, Array], ...] = field(init=False)
+    """Where the blocks of each band begin and the last ends, along time, y, x."""
+
+    def __post_init__(self) -> None:
+        starts = tuple(tuple(_starts(sizes) for sizes in getattr(b, "chunks", [(n,) for n in b.shape])) for b in self.bands)
+        object.__setattr__(self, "starts", starts)
+
+    @classmethod
+    def of(cls, name: str, bands: Sequence[xr.DataArray], kept: Kept) -> Tile:
+        """Take bands as they are: in memory, lazy, or still on disk.
+
+        Raises
+        ------
+        GridError
+            If a band has no time.
+        """
+        arrays = []
+        for band in bands:
+            if "time" not in band.dims:
+                raise GridError(f"{band.name} of tile {name} has no dimension time; land cover is learnt from several dates")
+            on_disk = band.chunks is None and not band.variable._in_memory
+            band = band.chunk(band.encoding.get("preferred_chunks", {})) if on_disk else band
+            arrays.append(band.transpose("time", "y", "x").data)
+        return cls(name, tuple(arrays), tuple(encoding_of(b) for b in bands), kept)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Pixels along y and x."""
+        return self.bands[0].shape[1], self.bands[0].shape[2]
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether bands are stored in several ways, so that windows are decoded."""
+        return len({b.dtype for b in self.bands}) > 1
+
+    @property
+    def decoding(self) -> tuple[Encoding, ...]:
+        """How the values of a window are stored."""
+        return (Encoding(),) * len(self.bands) if self.is_mixed else self.encodings
+
+    def cut(self, row: int, column: int, side: int) -> Array:
+        """Give a window (time, band, y, x): as stored, or of mixed bands decoded, float32."""
+        n_times = self.bands[0].shape[0]
+        dtype = np.float32 if self.is_mixed else self.bands[0].dtype
+        out = np.empty((n_times, len(self.bands), side, side), dtype)
+        for k, band in enumerate(self.bands):
+            self._fill(k, (slice(0, n_times), slice(row, row + side), slice(column, column + side)), out[:, k])
+        return out
+
+    def _fill(self, k: int, window: tuple[slice, slice, slice], out: Array) -> None:
+        """Copy a window of one band out of its blocks."""
+        band, starts = self.bands[k], self.starts[k]
+        touched = [range(int(np.searchsorted(s, w.start, "right")) - 1, int(np.searchsorted(s, w.stop))) for s, w in zip(starts, window, strict=True)]
+        for number in product(*touched):
+            block = band if isinstance(band, np.ndarray) else self.kept.get((self.name, k, number), lambda n=number: _computed(band, n))  # type: ignore[misc]
+            corner = [int(s[i]) for s, i in zip(starts, number, strict=True)]
+            ends = [min(w.stop, c + n) for w, c, n in zip(window, corner, block.shape, strict=True)]
+            begins = [max(w.start, c) for w, c in zip(window, corner, strict=True)]
+            source = block[tuple(slice(b - c, e - c) for b, e, c in zip(begins, ends, corner, strict=True))]
+            place = tuple(slice(b - w.start, e - w.start) for b, e, w in zip(begins, ends, window, strict=True))
+            out[place] = _decoded(source, self.encodings[k]) if self.is_mixed else source
+
+
+def _starts(sizes: Sequence[int]) -> Array:
+    return np.concatenate([[0], np.cumsum(sizes)])
+
+
+def _computed(array: Any, number: tuple[int, ...]) -> Array:
+    """Compute one block of a dask array in this thread; of its graph only what leads to the block is laid out."""
+    from dask.local import get_sync
+
+    key = (array.name, *number)
+    return np.asarray(get_sync(array.dask.cull([key]).to_dict(), key))
+
+
+def _decoded(values: Array, code: Encoding) -> npt.NDArray[np.float32]:
+    """Give the values that are stored, NaN where there is none."""
+    if values.dtype.kind == "f":
+        return values.astype(np.float32)
+    out = values.astype(np.float32) * np.float32(code.scale) + np.float32(code.offset)
+    out[values == code.nodata] = np.nan
+    return out
