@@ -15,30 +15,41 @@ if TYPE_CHECKING:
     from xsentinel.training.dynamics_scores import evaluate_dynamics
     from xsentinel.training.evaluate import evaluate_lai
     from xsentinel.training.lai import train_lai
+    from xsentinel.training.landcover import train_landcover
+    from xsentinel.training.landcover_presets import LANDCOVER_PRESETS, LandcoverPreset
+    from xsentinel.training.landcover_scores import evaluate_landcover
     from xsentinel.training.presets import PRESETS, Preset
 
 __all__ = [
+    "LANDCOVER_PRESETS",
     "PRESETS",
     "DynamicsPreset",
+    "LandcoverPreset",
     "Preset",
     "evaluate_dynamics",
     "evaluate_lai",
+    "evaluate_landcover",
     "reliable",
     "train_crops",
     "train_dynamics",
     "train_lai",
+    "train_landcover",
 ]
 
 _HOMES = {
+    "LANDCOVER_PRESETS": "landcover_presets",
     "PRESETS": "presets",
     "DynamicsPreset": "dynamics_presets",
+    "LandcoverPreset": "landcover_presets",
     "Preset": "presets",
     "evaluate_dynamics": "dynamics_scores",
     "evaluate_lai": "evaluate",
+    "evaluate_landcover": "landcover_scores",
     "reliable": "confirmed",
     "train_crops": "crops",
     "train_dynamics": "dynamics",
     "train_lai": "lai",
+    "train_landcover": "landcover",
 }
 
 

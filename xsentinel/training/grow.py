@@ -33,9 +33,7 @@ class Growth(Protocol):
         """What scikit-learn's estimator is made with."""
 
 
-def grow_trees(
-    x: Tensor, places: Array, preset: Growth, n_in: int, dates: int, n_classes: int, seed: int
-) -> tuple[Forest, dict[str, Any]]:
+def grow_trees(x: Tensor, places: Array, preset: Growth, n_in: int, dates: int, n_classes: int, seed: int) -> tuple[Forest, dict[str, Any]]:
     """Grow a random forest, or boosted trees, over series with missing dates filled; give it and its settings.
 
     Parameters

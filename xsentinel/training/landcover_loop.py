@@ -135,7 +135,9 @@ class PatchClassification(Classifier):
         optimiser = torch.optim.Adam(self.parameters(), preset.rate)
         schedule: Any
         if preset.cycle:
-            schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, preset.rate, preset.epochs * steps, pct_start=0.2, final_div_factor=1000)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimiser, preset.rate, preset.epochs * steps, pct_start=0.2, final_div_factor=1000
+            )
         else:
             schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: warm_up(step // steps, self.processes, preset.warm_up))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -57,7 +57,14 @@ class Storing:
 
 
 def make_ready(
-    name: str, cube: xr.Dataset, labels: xr.Dataset | xr.DataArray, card: Card, shares: Mapping[str, float], seed: int, start: str | None, storing: Storing
+    name: str,
+    cube: xr.Dataset,
+    labels: xr.Dataset | xr.DataArray,
+    card: Card,
+    shares: Mapping[str, float],
+    seed: int,
+    start: str | None,
+    storing: Storing,
 ) -> Ready:
     """Bring a tile to what a model takes, its labels split by polygons; what would be computed again and again is stored once.
 

@@ -48,7 +48,7 @@ class Places:
     pixels: npt.NDArray[np.uint32]
     """(patch, class): labelled pixels."""
     of_class: tuple[npt.NDArray[np.int64], ...]
-    """Of each class the patches that are drawn for it."""
+    """Of each class that is in any patch, those that are drawn for it."""
 
     def draw(self, n: int, key: tuple[int, ...], by_class: bool = True) -> list[Draw]:
         """Draw n patches: a class, each as likely, then one of its patches; what is drawn is a function of the key alone.
@@ -106,7 +106,7 @@ def find_places(labels: Sequence[xr.DataArray], codes: Sequence[int], patch: int
     GridError
         If a tile is smaller than a patch, or the patch no multiple of the step.
     XSentinelError
-        If a class has no patch.
+        If there is no patch at all.
     """
     if step < 1 or patch % step:
         raise GridError(f"positions are {step} pixels apart and patches {patch} wide; give a step that patches are a multiple of")
@@ -115,11 +115,12 @@ def find_places(labels: Sequence[xr.DataArray], codes: Sequence[int], patch: int
     pixels = np.concatenate([counts for _, counts in found])
     enough = pixels >= least * patch**2
     of_class = []
-    for k, code in enumerate(codes):
+    for k in range(len(codes)):
         drawn_for = np.flatnonzero(enough[:, k]) if enough[:, k].any() else np.flatnonzero(pixels[:, k])
-        if not drawn_for.size:
-            raise XSentinelError(f"no patch of {patch} pixels holds class {code}; give tiles with more labels of it, or leave it out")
-        of_class.append(drawn_for)
+        if drawn_for.size:
+            of_class.append(drawn_for)
+    if not of_class:
+        raise XSentinelError(f"no patch of {patch} pixels holds a label; give tiles with labels inside them")
     return Places(corners, pixels, tuple(of_class))
 
 

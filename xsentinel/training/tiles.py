@@ -112,22 +112,32 @@ class Tile:
         n_times = self.bands[0].shape[0]
         dtype = np.float32 if self.is_mixed else self.bands[0].dtype
         out = np.empty((n_times, len(self.bands), side, side), dtype)
-        for k, band in enumerate(self.bands):
+        for k in range(len(self.bands)):
             self._fill(k, (slice(0, n_times), slice(row, row + side), slice(column, column + side)), out[:, k])
         return out
 
     def _fill(self, k: int, window: tuple[slice, slice, slice], out: Array) -> None:
         """Copy a window of one band out of its blocks."""
-        band, starts = self.bands[k], self.starts[k]
-        touched = [range(int(np.searchsorted(s, w.start, "right")) - 1, int(np.searchsorted(s, w.stop))) for s, w in zip(starts, window, strict=True)]
-        for number in product(*touched):
-            block = band if isinstance(band, np.ndarray) else self.kept.get((self.name, k, number), lambda n=number: _computed(band, n))  # type: ignore[misc]
-            corner = [int(s[i]) for s, i in zip(starts, number, strict=True)]
-            ends = [min(w.stop, c + n) for w, c, n in zip(window, corner, block.shape, strict=True)]
+        for number in product(*(_touched(s, w) for s, w in zip(self.starts[k], window, strict=True))):
+            block = self._block(k, number)
+            corner = [int(s[i]) for s, i in zip(self.starts[k], number, strict=True)]
             begins = [max(w.start, c) for w, c in zip(window, corner, strict=True)]
+            ends = [min(w.stop, c + n) for w, c, n in zip(window, corner, block.shape, strict=True)]
             source = block[tuple(slice(b - c, e - c) for b, e, c in zip(begins, ends, corner, strict=True))]
             place = tuple(slice(b - w.start, e - w.start) for b, e, w in zip(begins, ends, window, strict=True))
             out[place] = _decoded(source, self.encodings[k]) if self.is_mixed else source
+
+    def _block(self, k: int, number: tuple[int, ...]) -> Array:
+        """Give one block of a band."""
+        band = self.bands[k]
+        if isinstance(band, np.ndarray):
+            return band
+        return self.kept.get((self.name, k, number), lambda: _computed(band, number))
+
+
+def _touched(starts: Array, window: slice) -> range:
+    """Give the numbers of the blocks that a window touches along one dimension."""
+    return range(int(np.searchsorted(starts, window.start, "right")) - 1, int(np.searchsorted(starts, window.stop)))
 
 
 def _starts(sizes: Sequence[int]) -> Array:
