@@ -1,4 +1,4 @@
-"""Land cover by networks that see neighbours, and by forests that do not: ``python -m benchmarks.landcover table|findings|real|draw|train``.
+"""Land cover by networks that see neighbours, and by forests that do not: ``python -m benchmarks.landcover WHAT``.
 
 After Stoian et al. (2019): four simulated tiles of 4 km of known truth, 30 % of parcels labelled, a third of these held out. Tiles,
 models, maps are kept in ``--folder``; what is there is not done again.
@@ -9,23 +9,20 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import dask
-import numpy as np
 import torch
 
-import xsentinel as xs
-from benchmarks.landcover_data import TEXTURED, TILES, UNSEEN, Tile, default_folder, note, tiles, unseen
+from benchmarks.landcover_data import TILES, Tile, default_folder, note, tiles
 from benchmarks.landcover_runs import REFERENCES, SMALL, SMALL_STEPS, Plan, Run, carry_out
-from benchmarks.landcover_scores import NAMES, Maps, class_f1, corner_ratio, costs, placed, pooled, print_table, scores, tested
+from benchmarks.landcover_scores import Maps, class_f1, costs, placed, pooled, print_table, scores, tested
 
 MAIN = {
     "forest": Plan("forest"),
-    "mlp": Plan("mlp"),
-    "unet": Plan("unet"),
     "fgunet": Plan("fgunet"),
+    "unet": Plan("unet"),
+    "mlp": Plan("mlp"),
     "features": Plan("features", initial="fgunet"),
     "lstm": Plan("lstm"),
 }
@@ -51,11 +48,14 @@ LEFT_OUT = ("far north", "south")
 def away(tile: str) -> dict[str, Plan]:
     """Give the plans of a tile that is left out, then gives few labels."""
     others, key = tuple(n for n in TILES if n != tile), tile.replace(" ", "-")
+    network = f"fgunet-without-{key}"
     return {
         f"forest-without-{key}": Plan("forest", others, mapped=(tile,)),
-        f"fgunet-without-{key}": Plan("fgunet", others, mapped=(tile,)),
+        network: Plan("fgunet", others, mapped=(tile,)),
         f"forest-few-{key}": Plan("forest", others, few=tile, mapped=(tile,)),
-        f"fgunet-tuned-{key}": Plan("fgunet", (), few=tile, mapped=(tile,), initial=f"fgunet-without-{key}", steps=60, changed={"rate": 5e-4}),
+        f"fgunet-tuned-{key}": Plan(
+            "fgunet", (), few=tile, mapped=(tile,), initial=f"fgunet-without-{key}", steps=60, changed={"rate": 5e-4}
+        ),
         f"features-few-{key}": Plan("features", others, few=tile, mapped=(tile,), initial=f"fgunet-without-{key}"),
     }
 
@@ -67,13 +67,12 @@ def references(folder: Path) -> list[Maps]:
 
 def table(folder: Path) -> None:
     """Print all methods side by side."""
-    land, others = tiles(folder), references(folder)
-    rows, f1 = {}, {}
-    for name, plan in MAIN.items():
-        run = carry_out(name, plan, folder)
+    land, runs = tiles(folder), {name: carry_out(name, plan, folder) for name, plan in MAIN.items()}
+    others, rows, f1 = references(folder), {}, {}
+    for name, run in runs.items():
         rows[name], f1[name] = scores(run, land, others) | costs(run), class_f1(run, land)
         note(name, rows[name], f1[name])
-    smooth = {n: placed(land[n], codes).s2.smooth().values for n, codes in carry_out("forest", MAIN["forest"], folder).maps.items()}
+    smooth = {n: placed(land[n], codes).s2.smooth().values for n, codes in runs["forest"].maps.items()}
     rows["forest, 3 × 3 majority"] = scores(_held("forest", smooth, folder), land, others)
     print_table("four tiles together", rows)
     print_table("F1 %", f1)
@@ -89,10 +88,10 @@ def _held(name: str, maps: Maps, folder: Path) -> Run:
 def findings(folder: Path) -> None:
     """Print the paper's findings, one by one, as they come out here."""
     land = tiles(folder)
-    indices(folder, land)
-    for tile in LEFT_OUT:
-        left_out(folder, land, tile)
     memory(folder, land)
+    left_out(folder, land, LEFT_OUT[0])
+    indices(folder, land)
+    left_out(folder, land, LEFT_OUT[1])
 
 
 def indices(folder: Path, land: Mapping[str, Tile]) -> None:
@@ -109,11 +108,11 @@ def indices(folder: Path, land: Mapping[str, Tile]) -> None:
 def left_out(folder: Path, land: Mapping[str, Tile], tile: str) -> None:
     """Print what is lost on a tile that is not learnt from, and what a few of its labels give back."""
     rows = {}
-    for name, plan in {"forest": MAIN["forest"], "fgunet": MAIN["fgunet"]} .items():
+    for name, plan in {"forest": MAIN["forest"], "fgunet": MAIN["fgunet"]}.items():
         rows[f"{name}, all tiles"] = _row({tile: carry_out(name, plan, folder).maps[tile]}, land)
     for name, plan in away(tile).items():
         run = carry_out(name, plan, folder)
-        rows[name] = _row(run.maps, land) | {"training s": costs(run)["training s"]}
+        rows[name] = _row(run.maps, land) | {"training, CPU s": costs(run)["training, CPU s"]}
         note(name, rows[name])
     print_table(f"on the tile {tile}", rows)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -19,17 +19,18 @@ from xsentinel.blocks.model import Model, load_model, read_network
 from xsentinel.training import train_landcover
 from xsentinel.training.landcover_presets import LandcoverPreset, get_landcover_preset
 
-STEPS = 300
+STEPS = 900
 """Of all networks but TSFG-UNet."""
 
-RATE = 2e-3
-"""Highest rate of one cycle; the paper's constant 1e-3 is for more steps than there is time for."""
+SHORT = {"cycle": True, "rate": 2e-3, "epochs": 1, "patch": 48, "batch": 4, "weighted": False}
+"""How networks are trained here in minutes instead of the paper's hours: smaller patches and batches, one cycle of the rate; classes
+are balanced by the draw of patches alone: with weights too, kappa after 200 steps was 0.78, without 0.89 (one tile)."""
 
-SMALL = {"patch": 32, "batch": 4, "least": 0.1}
+SMALL = {"patch": 32, "batch": 4}
 """What a step of TSFG-UNet, and of the FG-UNet that it is compared with, is made of."""
 SMALL_STEPS = 60
 
-REFERENCES = 5
+REFERENCES = 3
 """Forests on different parts of the labels, whose corners are sought."""
 
 FEW = 0.25
@@ -47,7 +48,7 @@ class Plan:
     """The tile that gives a few labels only."""
     mapped: tuple[str, ...] = tuple(TILES)
     part: int | None = None
-    """Which fifth of the polygons is left out."""
+    """Which part of the polygons is left out."""
     initial: str = ""
     """The run that is gone on from."""
     steps: int = STEPS
@@ -93,7 +94,7 @@ def settled(plan: Plan) -> LandcoverPreset:
     """Give the preset of a plan."""
     chosen = get_landcover_preset(plan.preset)
     if chosen.fit == "descent":
-        chosen = replace(chosen, cycle=True, rate=RATE, epochs=1, steps=plan.steps)
+        chosen = replace(chosen, **SHORT, steps=plan.steps)
     return replace(chosen, **plan.changed)
 
 
@@ -104,14 +105,14 @@ def carry_out(name: str, plan: Plan, folder: Path) -> Run:
         land = tiles(folder)
         pairs = {n: (land[n].cube, plan.labels(land[n])) for n in dict.fromkeys((*plan.learnt, *([plan.few] if plan.few else [])))}
         initial = {"initial": folder / "models" / f"{plan.initial}.json"} if plan.initial else {"indices": plan.indices}
-        start = perf_counter()
+        start = process_time()
         how = {"precision": "bf16", "progress": False, "scores": False, "threads": 1}
         model = train_landcover(pairs, folder / "models", preset=settled(plan), name=name, seed=plan.seed, **initial, **how)
-        facts = {"train_s": perf_counter() - start, "mapped": list(plan.mapped), "steps": plan.steps} | _size(model)
+        facts = {"train_s": process_time() - start, "mapped": list(plan.mapped), "steps": plan.steps} | _size(model)
         facts |= _map(name, model, {n: land[n] for n in plan.mapped}, plan.side, folder)
         told.parent.mkdir(parents=True, exist_ok=True)
         told.write_text(json.dumps(facts))
-        note(f"{name}: trained in {facts['train_s']:.0f} s, mapped at {facts['mpx_s']:.3f} Mpx/s")
+        note(f"{name}: trained in {facts['train_s']:.0f} s of CPU, mapped at {facts['mpx_s']:.3f} Mpx/s")
     return Run(name, json.loads(told.read_text()), folder)
 
 
@@ -123,10 +124,10 @@ def _size(model: Model) -> dict[str, int]:
 def _map(name: str, model: Model, land: Mapping[str, Tile], side: int | None, folder: Path) -> dict[str, float]:
     """Map tiles and keep the maps."""
     (folder / "maps").mkdir(parents=True, exist_ok=True)
-    start, pixels = perf_counter(), 0
+    start, pixels = process_time(), 0
     for tile in land.values():
         cube = tile.cube.isel(y=slice(side), x=slice(side))
         found = cube.s2.landcover(model, precision="bf16")["class"]
         np.save(folder / "maps" / f"{name}-{tile.name}.npy", found.values)
         pixels += found.size
-    return {"mpx_s": pixels / 1e6 / (perf_counter() - start)}
+    return {"mpx_s": pixels / 1e6 / (process_time() - start)}

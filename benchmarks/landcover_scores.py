@@ -76,8 +76,8 @@ def costs(run: Run) -> dict[str, str]:
     return {
         "parameters": f"{facts['parameters']:,}" if network else f"{facts['bytes'] / 1e6:.1f} MB",
         "steps": str(facts["steps"]) if network else "–",
-        "training s": f"{facts['train_s']:.0f}",
-        "Mpx/s": f"{facts['mpx_s']:.3f}",
+        "training, CPU s": f"{facts['train_s']:.0f}",
+        "Mpx/s of a core": f"{facts['mpx_s']:.3f}",
     }
 
 
@@ -90,6 +90,7 @@ def class_f1(run: Run, land: Mapping[str, Tile], classes: Sequence[str] = TEXTUR
 def print_table(title: str, rows: Mapping[str, Mapping[str, str]]) -> None:
     """Print a Markdown table."""
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    for cells in ([title, *columns], ["---", *["---:"] * len(columns)], *([n, *(row.get(c, "–") for c in columns)] for n, row in rows.items())):
+    body = [[name, *(row.get(column, "–") for column in columns)] for name, row in rows.items()]
+    for cells in ([title, *columns], ["---", *["---:"] * len(columns)], *body):
         print(f"| {' | '.join(cells)} |", flush=True)
     print(flush=True)
