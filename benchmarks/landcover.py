@@ -15,8 +15,10 @@ import dask
 import torch
 
 from benchmarks.landcover_data import TILES, Tile, default_folder, note, tiles
+from benchmarks.landcover_real import real
 from benchmarks.landcover_runs import REFERENCES, SMALL, SMALL_STEPS, Plan, Run, carry_out
 from benchmarks.landcover_scores import Maps, class_f1, costs, placed, pooled, print_table, scores, tested
+from benchmarks.landcover_ship import draw, train
 
 MAIN = {
     "forest": Plan("forest"),
@@ -136,15 +138,24 @@ def memory(folder: Path, land: Mapping[str, Tile]) -> None:
 def main() -> None:
     """Do what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.landcover", description=__doc__)
-    parser.add_argument("what", nargs="+", choices=["table", "findings"])
+    parser.add_argument("what", nargs="+", choices=["table", "findings", "real", "train", "draw"])
     parser.add_argument("--folder", type=Path, default=default_folder(), help="Of tiles, models and maps.")
+    parser.add_argument("--out", type=Path, default=Path("models"), help="Of train: folder of the model.")
+    parser.add_argument("--picture", type=Path, default=Path("landcover.png"), help="Of draw.")
     parser.add_argument("--threads", type=int, default=1)
     told = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(told.threads)
+    todo = {
+        "table": lambda: table(told.folder),
+        "findings": lambda: findings(told.folder),
+        "real": real,
+        "train": lambda: train(told.folder, told.out),
+        "draw": lambda: draw(told.folder, told.picture),
+    }
     with dask.config.set(num_workers=told.threads):
         for what in told.what:
-            {"table": table, "findings": findings}[what](told.folder)
+            todo[what]()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from xsentinel.blocks.model import Model, load_model, read_network
 from xsentinel.training import train_landcover
 from xsentinel.training.landcover_presets import LandcoverPreset, get_landcover_preset
 
-STEPS = 900
+STEPS = 450
 """Of all networks but TSFG-UNet."""
 
 SHORT = {"cycle": True, "rate": 2e-3, "epochs": 1, "patch": 48, "batch": 4, "weighted": False}
@@ -28,9 +28,9 @@ are balanced by the draw of patches alone: with weights too, kappa after 200 ste
 
 SMALL = {"patch": 32, "batch": 4}
 """What a step of TSFG-UNet, and of the FG-UNet that it is compared with, is made of."""
-SMALL_STEPS = 60
+SMALL_STEPS = 40
 
-REFERENCES = 3
+REFERENCES = 2
 """Forests on different parts of the labels, whose corners are sought."""
 
 FEW = 0.25
