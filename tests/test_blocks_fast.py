@@ -162,4 +162,4 @@ def test_maps_by_kernels_are_the_same_for_any_chunking(tmp_path):
 
 
 def test_the_table_holds_networks():
-    assert {kind.__name__ for kind in fast.FAST} == {"LSTM", "Forest", "Ensemble"}
+    assert {kind.__name__ for kind in fast.FAST} == {"LSTM", "Forest", "FGForest", "Ensemble"}

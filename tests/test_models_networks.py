@@ -42,7 +42,7 @@ SERIES = {
         {"groups": 5, "pixel": [9, 7, 6], "widths": [6, 8], "dropout": 0.4},
         {"groups": 1, "pixel": [], "widths": [5, 6, 7], "dropout": 0.3},
         {"groups": 5, "pixel": [8, 6], "widths": [], "dropout": 0.5, "clip": False},
-        {"groups": 5, "pixel": [4], "widths": [4]},
+        {"groups": 5, "pixel": [5], "widths": [4], "ensemble": 2},
     ),
     "fglstm": ({"pixel": [6, 5], "dropout": 0.4}, {"groups": 1, "pixel": [4]}),
     "tsfgunet": ({"pixel": [5, 4], "widths": [4, 5], "dropout": 0.4}, {"groups": 1, "pixel": [], "widths": [4]}),

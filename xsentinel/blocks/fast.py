@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import accumulate, pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -15,10 +14,12 @@ from torch import Tensor
 from xsentinel.errors import XSentinelError
 from xsentinel.kernels.recurrent import step_lstm
 from xsentinel.kernels.trees import pack_trees, run_trees
-from xsentinel.models.ensemble import Ensemble, average
+from xsentinel.models.ensemble import Ensemble, Together
+from xsentinel.models.fgforest import FGForest
 from xsentinel.models.forest import Forest, answer
+from xsentinel.models.frozenfusion import FrozenBody, Shared, bounded
 from xsentinel.models.lstm import LSTM
-from xsentinel.models.network import Frozen, Masks, Network, Sampler
+from xsentinel.models.network import WHOLE, Frozen, Masks, Network, Region, Sampler
 
 PIXELS = 1024
 """Series that go through a network together; of 256 … 2048 the fastest. All blocks are of this size, the last one
@@ -114,6 +115,11 @@ def _raw(x: Tensor) -> npt.NDArray[np.uint16]:
 
 def _forest(network: Forest, dtype: torch.dtype) -> Runner:
     """Run trees, in float32 whatever is asked for: they decide by thresholds."""
+    classify = _trees(network)
+    return Runner(torch.float32, network.dates, 0, lambda _: classify)
+
+
+def _trees(network: Forest) -> Classify:
     for name, places, n in (
         ("feature", network.feature, network.dates * (network.planes - 1)),
         ("class", network.of_class, len(network.start)),
@@ -128,29 +134,55 @@ def _forest(network: Forest, dtype: torch.dtype) -> Runner:
         run_trees(np.ascontiguousarray(series.float().numpy()), trees, total.numpy())
         return answer(total, len(trees.feature), votes)
 
-    return Runner(torch.float32, network.dates, 0, lambda _: classify)
+    return classify
 
 
-class _Together:
-    """Members of an ensemble, each as it runs by itself."""
+class _OverFeatures:
+    """Trees over what a body finds in all groups: the body in the precision asked for, the trees in float32."""
 
-    def __init__(self, network: Ensemble, members: Sequence[Frozen], dtype: torch.dtype) -> None:
-        self.members, self.dtype = members, dtype
-        self.ends = [0, *accumulate(len(cast(Network, m).sites) for m in network.members)]
+    crops = True
+    dtype = torch.float32
 
-    def once(self, x: Tensor) -> Tensor:
-        """x: (batch, date × plane, y, x) of dtype → (batch, output, y, x), float32; nothing dropped."""
-        return average([member.once(x) for member in self.members], 1)
+    def __init__(self, network: FGForest, dtype: torch.dtype) -> None:
+        self.body, self.classify = FrozenBody(network.body, network.groups, network.clip, dtype), _trees(network.forest)
+        self.n_features, self.plain = network.body.n_features, self.body.thinned([None] * len(network.sites))
 
-    def sampler(self, masks: Sequence[Masks]) -> Sampler:
-        """Give the function x → one answer as of `once` a set of masks."""
-        each = [m.sampler([one[a:b] for one in masks]) for m, (a, b) in zip(self.members, pairwise(self.ends), strict=True)]
-        return lambda x: (average(answers, 1) for answers in zip(*(sample(x) for sample in each), strict=True))
+    def once(self, x: Tensor, wanted: Region = WHOLE) -> Tensor:
+        """x: (batch, date × plane, y, x), float32 → (batch, output, y, x) of the region that is wanted; nothing dropped."""
+        return self._run(x, self.plain, wanted)
+
+    def sampler(self, masks: Sequence[Masks]) -> Callable[..., Iterable[Tensor]]:
+        """Give the function x, region → one answer as of `once` a set of masks."""
+        bodies = [self.body.thinned(one) for one in masks]
+
+        def samples(x: Tensor, wanted: Region = WHOLE) -> Iterable[Tensor]:
+            return (self._run(x, body, wanted) for body in bodies)
+
+        return samples
+
+    def _run(self, x: Tensor, shared: Shared, wanted: Region) -> Tensor:
+        region = bounded(wanted, x.shape[2:])
+        return torch.stack([self._one(one.permute(1, 2, 0), shared, region) for one in x]).permute(0, 3, 1, 2)
+
+    def _one(self, planes: Tensor, shared: Shared, region: Region) -> Tensor:
+        height, width = (s.stop - s.start for s in region)
+        series = torch.ones(height, width, self.body.groups, self.n_features + 1)  # the last: whether it is there
+
+        def put(group: int, rows: slice, found: Tensor) -> None:
+            series[rows, :, group, :-1] = found[:, : self.n_features].reshape(-1, width, self.n_features)
+
+        self.body.run(planes, shared, region, put)
+        return self.classify(series.flatten(0, 1)).reshape(height, width, -1)
 
 
-def _ensemble(network: Ensemble, dtype: torch.dtype) -> _Together:
-    return _Together(network, [freeze(cast(Network, member), dtype) for member in network.members], dtype)
+def _ensemble(network: Ensemble, dtype: torch.dtype) -> Together:
+    return Together(network, [freeze(member, dtype) for member, _ in network.parts()])
 
 
-FAST: dict[type[Network], Callable[[Any, torch.dtype], Frozen | None]] = {LSTM: _lstm, Forest: _forest, Ensemble: _ensemble}
+FAST: dict[type[Network], Callable[[Any, torch.dtype], Frozen | None]] = {
+    LSTM: _lstm,
+    Forest: _forest,
+    FGForest: _OverFeatures,
+    Ensemble: _ensemble,
+}
 """Class of a network → what makes its runner; None from that: torch is as fast."""

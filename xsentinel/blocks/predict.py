@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from xsentinel.models.card import Card, Channel
-    from xsentinel.models.network import Frozen, Sampler, Site
+    from xsentinel.models.network import Frozen, Region, Sampler, Site
 
 Array = npt.NDArray[Any]
 Precision = Literal["fp32", "bf16", "auto"]
@@ -202,7 +202,7 @@ class Predictor:
         planes, valid = self._series(cut) if tolerant else self._channels(cut, [_part(a[maps, 0], y.read, x.read) for a in geometry])
         seen = valid[:, None, y.keep, x.keep]
         if seen.any():
-            out[maps, :, y.write, x.write] = np.where(seen, self._run(planes)[..., y.keep, x.keep], np.float32(np.nan))
+            out[maps, :, y.write, x.write] = np.where(seen, self._run(planes, (y.keep, x.keep)), np.float32(np.nan))
 
     def _channels(self, stored: Array, geometry: list[Array]) -> tuple[Array, npt.NDArray[np.bool_]]:
         """Give (map, y, x, channel), padded to the stride with zeros as gaps are, and where all inputs are there."""
@@ -232,23 +232,31 @@ class Predictor:
         fill_dates(np.ascontiguousarray(stored), gain, shift, nodata, card.least_dates, series, valid[0])
         return out, valid
 
-    def _run(self, planes: Array) -> Array:
-        """Run the network over (map, y, x, channel); give (map, plane, y, x) of what it answers."""
+    def _run(self, planes: Array, keep: Region) -> Array:
+        """Run the network over (map, y, x, channel); give (map, plane, y, x) of the region of its answer that is kept."""
         import torch
 
         frozen, sampler = _ready(self.model, self.execution, self.samples, self.seed)
         with torch.inference_mode():
             x = torch.from_numpy(planes).permute(0, 3, 1, 2).to(self.execution.device, frozen.dtype)
+            answers = _answers(frozen, sampler, x, keep)
             if self.model.card.classes:
-                decided = decide([frozen.once(x)] if sampler is None else sampler(x), bool(self.samples))
+                decided = decide(answers, bool(self.samples))
                 wanted: Array = decided[:, : self.n_out].cpu().numpy()
                 return wanted
-            answer = frozen.once(x) if sampler is None else moments(sampler(x))
+            answer = moments(answers) if self.samples else next(iter(answers))
             for k, output in enumerate(self.model.card.outputs):
                 if output.minimum is not None or output.maximum is not None:
                     answer[:, k].clamp_(output.minimum, output.maximum)
             done: Array = answer.cpu().numpy()
             return done
+
+
+def _answers(frozen: Any, sampler: Any, x: Tensor, keep: Region) -> Iterable[Tensor]:
+    """Give the answers for a region: from a network that computes no more, or cut out."""
+    if getattr(frozen, "crops", False):
+        return [frozen.once(x, keep)] if sampler is None else sampler(x, keep)
+    return (one[..., keep[0], keep[1]] for one in ([frozen.once(x)] if sampler is None else sampler(x)))
 
 
 def _part(planes: Array, rows: slice, columns: slice) -> Array:

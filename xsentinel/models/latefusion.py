@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from xsentinel.models.finegrained import FineGrained
+from xsentinel.models.frozenfusion import FrozenFusion
 from xsentinel.models.network import Masks, Network
 
 Make = Callable[[int], FineGrained]
@@ -83,3 +85,7 @@ class LateFusion(Groups):
         """x: (batch, date × plane, y, x), y and x multiples of the stride → (batch, n_out, y, x)."""
         out: Tensor = self.head(self.features(x, masks))
         return out
+
+    def freeze(self, dtype: torch.dtype = torch.float32) -> FrozenFusion:
+        """Give the network as it is run: group after group, thinned for each sample."""
+        return FrozenFusion(self.body, self.head, self.groups, self.clip, dtype)

@@ -15,6 +15,11 @@ from torch import Tensor, nn
 Masks = Sequence[Tensor | None]
 """One a site: (1 or batch, channel), 0 where a channel is dropped and 1/(1 − rate) where it is kept; None: nothing is dropped."""
 
+Region = tuple[slice, slice]
+"""Rows and columns of an answer."""
+
+WHOLE: Region = (slice(None), slice(None))
+
 Sampler = Callable[[Tensor], Iterable[Tensor]]
 """(batch, channel, y, x) → as many (batch, output, y, x) as there are samples."""
 
@@ -65,7 +70,10 @@ def drop(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class Frozen(Protocol):
-    """A trained network as it is run: once, or once a Monte Carlo sample."""
+    """A trained network as it is run: once, or once a Monte Carlo sample.
+
+    One with an attribute ``crops`` takes a `Region` behind x, and gives that of its answer only.
+    """
 
     dtype: torch.dtype
     """Of what it takes."""
