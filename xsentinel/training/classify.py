@@ -6,6 +6,7 @@ import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -166,11 +167,15 @@ class History(Callback):
         self.path = path
         self.rows: list[dict[str, float]] = []
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the time, and the learning rate that the epoch begins with."""
+        self.began, self.rate = perf_counter(), float(trainer.optimizers[0].param_groups[0]["lr"])
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the row of the epoch."""
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
         found = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.rows.append({"epoch": trainer.current_epoch, "step": trainer.global_step, "rate": rate} | found)
+        told = {"epoch": trainer.current_epoch, "step": trainer.global_step, "rate": self.rate}
+        self.rows.append(told | found | {"seconds": perf_counter() - self.began})
         if trainer.is_global_zero:
             pd.DataFrame(self.rows).to_csv(self.path, index=False)
 

@@ -90,7 +90,8 @@ def freeze_norms(network: nn.Module) -> None:
 
 def make_trainer(folder: Path, callbacks: list[Callback], processes: int, **limits: Any) -> Trainer:
     """Give Lightning's trainer as all our loops want it: on what is there, gradients clipped, an epoch's batches made anew."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # not its hardware report and advice
+    for part in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(part).setLevel(logging.ERROR)  # not its hardware report and advice
     return Trainer(
         accelerator="auto",
         devices=processes if processes > 1 else "auto",

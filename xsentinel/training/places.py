@@ -57,7 +57,7 @@ class Places:
         ----------
         n : int
         key : tuple of int
-            Seed, rank, step.
+            Seed and step.
         by_class : bool
             Otherwise each patch is as likely.
         """
