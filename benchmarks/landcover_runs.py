@@ -20,14 +20,14 @@ from xsentinel.training import train_landcover
 from xsentinel.training.landcover_presets import LandcoverPreset, get_landcover_preset
 
 STEPS = 450
-"""Of all networks but TSFG-UNet."""
+"""Of all networks but those with a memory, LSTM and TSFG-UNET."""
 
 SHORT = {"cycle": True, "rate": 2e-3, "epochs": 1, "patch": 48, "batch": 4, "weighted": False}
 """How networks are trained here in minutes instead of the paper's hours: smaller patches and batches, one cycle of the rate; classes
 are balanced by the draw of patches alone: with weights too, kappa after 200 steps was 0.78, without 0.89 (one tile)."""
 
 SMALL = {"patch": 32, "batch": 4}
-"""What a step of TSFG-UNet, and of the FG-UNet that it is compared with, is made of."""
+"""What a step of networks with a memory, and of the FG-UNET that they are compared with, is made of."""
 SMALL_STEPS = 40
 
 REFERENCES = 2
