@@ -17,9 +17,9 @@ from xsentinel.kernels.trees import pack_trees, run_trees
 from xsentinel.models.ensemble import Ensemble, Together
 from xsentinel.models.fgforest import FGForest
 from xsentinel.models.forest import Forest, answer
-from xsentinel.models.frozenfusion import FrozenBody, Shared, bounded
+from xsentinel.models.frozenfusion import Fused, Shared
 from xsentinel.models.lstm import LSTM
-from xsentinel.models.network import WHOLE, Frozen, Masks, Network, Region, Sampler
+from xsentinel.models.network import Frozen, Masks, Network, Region, Sampler
 
 PIXELS = 1024
 """Series that go through a network together; of 256 … 2048 the fastest. All blocks are of this size, the last one
@@ -137,41 +137,21 @@ def _trees(network: Forest) -> Classify:
     return classify
 
 
-class _OverFeatures:
+class _OverFeatures(Fused):
     """Trees over what a body finds in all groups: the body in the precision asked for, the trees in float32."""
 
-    crops = True
-    dtype = torch.float32
-
     def __init__(self, network: FGForest, dtype: torch.dtype) -> None:
-        self.body, self.classify = FrozenBody(network.body, network.groups, network.clip, dtype), _trees(network.forest)
-        self.n_features, self.plain = network.body.n_features, self.body.thinned([None] * len(network.sites))
+        super().__init__(network.body, network.groups, network.clip, dtype)
+        self.classify, self.n_features = _trees(network.forest), network.body.n_features
 
-    def once(self, x: Tensor, wanted: Region = WHOLE) -> Tensor:
-        """x: (batch, date × plane, y, x), float32 → (batch, output, y, x) of the region that is wanted; nothing dropped."""
-        return self._run(x, self.plain, wanted)
-
-    def sampler(self, masks: Sequence[Masks]) -> Callable[..., Iterable[Tensor]]:
-        """Give the function x, region → one answer as of `once` a set of masks."""
-        bodies = [self.body.thinned(one) for one in masks]
-
-        def samples(x: Tensor, wanted: Region = WHOLE) -> Iterable[Tensor]:
-            return (self._run(x, body, wanted) for body in bodies)
-
-        return samples
-
-    def _run(self, x: Tensor, shared: Shared, wanted: Region) -> Tensor:
-        region = bounded(wanted, x.shape[2:])
-        return torch.stack([self._one(one.permute(1, 2, 0), shared, region) for one in x]).permute(0, 3, 1, 2)
-
-    def _one(self, planes: Tensor, shared: Shared, region: Region) -> Tensor:
+    def _one(self, images: Iterable[Tensor], network: Shared, region: Region) -> Tensor:
         height, width = (s.stop - s.start for s in region)
         series = torch.ones(height, width, self.body.groups, self.n_features + 1)  # the last: whether it is there
 
         def put(group: int, rows: slice, found: Tensor) -> None:
             series[rows, :, group, :-1] = found[:, : self.n_features].reshape(-1, width, self.n_features)
 
-        self.body.run(planes, shared, region, put)
+        self.body.run(images, network, region, put)
         return self.classify(series.flatten(0, 1)).reshape(height, width, -1)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product
 from threading import Lock, local
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +19,13 @@ from xsentinel.blocks.threads import on_threads
 from xsentinel.blocks.tiles import Margins
 from xsentinel.cube import Encoding, check_reflectance
 from xsentinel.errors import XSentinelError
-from xsentinel.kernels.channels import fill_channels, fill_dates
+from xsentinel.kernels.channels import fill_channels, fill_dates, fill_groups
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from xsentinel.models.card import Card, Channel
+    from xsentinel.models.frozenfusion import FrozenBody, Fused
     from xsentinel.models.network import Frozen, Region, Sampler, Site
 
 Array = npt.NDArray[Any]
@@ -36,6 +37,9 @@ share the last-level cache; of 128…1024 the fastest."""
 
 PLANES = 1 << 22
 """Input numbers of a window of a network without neighbourhood at the most: 16 MB."""
+
+MOST_PLANES = 1 << 26
+"""The same of a network with one, halo and all: 268 MB, which networks of many dates and a wide neighbourhood would exceed."""
 
 CUDA_WINDOW = 1024
 """The same on a GPU, which needs more pixels to be filled."""
@@ -185,6 +189,8 @@ class Predictor:
         card, side = self.model.card, WINDOW if self.execution.device == "cpu" else CUDA_WINDOW
         if card.radius == 0:  # no halo to pay for
             side = min(side, int((PLANES / card.n_in) ** 0.5) + 1)
+        elif card.halo is not None and self.execution.device == "cpu":
+            side = min(side, max(int((MOST_PLANES / card.n_in) ** 0.5) - 2 * card.halo, card.halo))
         return max(side, card.stride)
 
     def _windows(self, n: int, margins: tuple[int, int]) -> list[Window]:
@@ -198,8 +204,13 @@ class Predictor:
         maps, y, x = place
         dates = maps if self.model.card.dates == 1 else slice(None)
         cut = stored[dates, :, y.read, x.read]
-        tolerant = self.model.card.least_dates is not None
-        planes, valid = self._series(cut) if tolerant else self._channels(cut, [_part(a[maps, 0], y.read, x.read) for a in geometry])
+        frozen, _ = _ready(self.model, self.execution, self.samples, self.seed)
+        if self.model.card.least_dates is not None:
+            planes, valid = self._series(cut)
+        elif self._in_groups(frozen):
+            planes, valid = self._groups(cut, cast("Fused", frozen).body)
+        else:
+            planes, valid = self._channels(cut, [_part(a[maps, 0], y.read, x.read) for a in geometry])
         seen = valid[:, None, y.keep, x.keep]
         if seen.any():
             out[maps, :, y.write, x.write] = np.where(seen, self._run(planes, (y.keep, x.keep)), np.float32(np.nan))
@@ -232,14 +243,33 @@ class Predictor:
         fill_dates(np.ascontiguousarray(stored), gain, shift, nodata, card.least_dates, series, valid[0])
         return out, valid
 
+    def _in_groups(self, frozen: Frozen) -> bool:
+        """Tell whether the network takes an image a group of dates, which saves a pass over all planes."""
+        from xsentinel.models.frozenfusion import Fused
+
+        card = self.model.card
+        return isinstance(frozen, Fused) and card.dates > 1 and not card.geometry and self.execution.device == "cpu"
+
+    def _groups(self, stored: Array, body: FrozenBody) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """Give (group, y, x, channel), padded as `_channels` does, bfloat16 as its bits, and where all inputs are there."""
+        card = self.model.card
+        height, width = stored.shape[-2:]
+        padded = [-(-n // card.stride) * card.stride for n in (height, width)]
+        half = body.inner.itemsize == 2
+        out = _scratch.get("groups", (body.groups, *padded, body.channels), np.uint16 if half else np.float32)
+        out[:, height:], out[:, :, width:] = 0, 0
+        valid = np.empty((1, height, width), np.bool_)
+        planes = np.ascontiguousarray(stored).reshape(-1, height, width)
+        fill_groups(planes, *_scaling(card, self.encodings), body.clip, half, out[:, :height, :width], valid[0])
+        return out, valid
+
     def _run(self, planes: Array, keep: Region) -> Array:
-        """Run the network over (map, y, x, channel); give (map, plane, y, x) of the region of its answer that is kept."""
+        """Run the network over what was filled in; give (map, plane, y, x) of the region of its answer that is kept."""
         import torch
 
         frozen, sampler = _ready(self.model, self.execution, self.samples, self.seed)
         with torch.inference_mode():
-            x = torch.from_numpy(planes).permute(0, 3, 1, 2).to(self.execution.device, frozen.dtype)
-            answers = _answers(frozen, sampler, x, keep)
+            answers = _answers(frozen, sampler, _tensor(planes, frozen, self._in_groups(frozen), self.execution.device), keep)
             if self.model.card.classes:
                 decided = decide(answers, bool(self.samples))
                 wanted: Array = decided[:, : self.n_out].cpu().numpy()
@@ -252,7 +282,19 @@ class Predictor:
             return done
 
 
-def _answers(frozen: Any, sampler: Any, x: Tensor, keep: Region) -> Iterable[Tensor]:
+def _tensor(planes: Array, frozen: Frozen, in_groups: bool, device: str) -> Any:
+    """Give (map, y, x, channel) as (map, channel, y, x) where the network runs, or (group, y, x, channel) as its images."""
+    import torch
+
+    whole = torch.from_numpy(planes)
+    if not in_groups:
+        return whole.permute(0, 3, 1, 2).to(device, frozen.dtype)
+    from xsentinel.models.frozenfusion import Images
+
+    return Images(whole.view(torch.bfloat16) if whole.dtype == torch.uint16 else whole)
+
+
+def _answers(frozen: Any, sampler: Any, x: Any, keep: Region) -> Iterable[Tensor]:
     """Give the answers for a region: from a network that computes no more, or cut out."""
     if getattr(frozen, "crops", False):
         return [frozen.once(x, keep)] if sampler is None else sampler(x, keep)

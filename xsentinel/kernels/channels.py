@@ -107,3 +107,61 @@ def fill_dates(stored, gain, shift, nodata, least, out, valid):
             valid[i, j] = total[j] >= least
             if not valid[i, j]:
                 out[i, j] = 0
+
+
+@_inline
+def _write(line, seen, clip, half, row):
+    """Write one line of a plane as float32, or as the upper half of it (bfloat16, to the nearest, ties to even); 0 where unseen."""
+    for j in range(line.size):
+        value = line[j] if seen[j] else np.float32(0)
+        line[j] = min(max(value, np.float32(0)), np.float32(1)) if clip else value
+    if half:
+        bits = line.view(np.uint32)
+        for j in range(line.size):
+            row[j] = (bits[j] + np.uint32(0x7FFF) + ((bits[j] >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+    else:
+        for j in range(line.size):
+            row[j] = line[j]
+
+
+@_jit
+def fill_groups(stored, gain, shift, nodata, clip, half, out, valid):
+    """Write (value · gain + shift) of the bands of groups of dates into an image a group; where any is missing, 0 into all.
+
+    Channels of an image: its planes, then one that is 1 everywhere, then 0.
+
+    Parameters
+    ----------
+    stored : (group × plane, y, x), uint16 or float32
+    gain, shift, nodata : (group × plane,), float32
+        As of `fill_channels`.
+    clip : bool
+        Whether to clip to 0 … 1.
+    half : bool
+        Whether out holds the bits of bfloat16.
+    out : (group, y, x, channel), float32 or uint16
+        Written.
+    valid : (y, x), bool
+        Written: where nothing is missing.
+    """
+    n_bands, height, width = stored.shape
+    groups, n_channels = out.shape[0], out.shape[3]
+    per = n_bands // groups
+    planes, seen, rows = np.empty((n_bands, width), np.float32), np.empty(width, np.int32), np.empty((n_bands, width), out.dtype)
+    one = out.dtype.type(0x3F80 if half else 1)
+    for i in range(height):
+        seen[:] = 1
+        for k in range(n_bands):
+            _decode(stored[k, i], gain[k], shift[k], nodata[k], planes[k], seen)
+        for k in range(n_bands):
+            _write(planes[k], seen, clip, half, rows[k])
+        for j in range(width):
+            valid[i, j] = seen[j] != 0
+        for g in range(groups):
+            for j in range(width):
+                pixel = out[g, i, j]
+                for c in range(per):
+                    pixel[c] = rows[g * per + c, j]
+                pixel[per] = one
+                for c in range(per + 1, n_channels):
+                    pixel[c] = 0

@@ -6,7 +6,8 @@ cut out of the layer that makes them and of the one that takes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -81,6 +82,7 @@ class FrozenBody:
         self.layers = [_weights(layer) for layer in body.pixel]
         self.n_down, self.n_sites, self.groups, self.clip, self.inner = len(body.down), len(body.sites), groups, clip, dtype
         self.planes = (self.blocks[0][0] if self.blocks else self.layers[0])[0].shape[1]
+        self.channels = padded(self.planes + 1, dtype)
         self.n_trunk = self.blocks[-1][1][0].shape[0] if self.blocks else 0
         self.n_features = self.n_trunk + (padded(self.layers[-1][0].shape[0], dtype) if self.layers else 0)
 
@@ -100,7 +102,7 @@ class FrozenBody:
         n_skip = first.shape[1] if k < self.n_down else self.blocks[k][1][0].shape[0]
         skip, below = first[:, :n_skip], first[:, n_skip:]
         if k == 0:  # the image is padded, and has a channel that is 1
-            skip = functional.pad(skip, (0, 0, 0, 0, 0, padded(n_skip + 1, self.inner) - n_skip))
+            skip = functional.pad(skip, (0, 0, 0, 0, 0, self.channels - n_skip))
         large = self._placed(upsampled_weight(below)) if below.shape[1] else None
         return Weights(self._placed(skip), first_bias.to(self.inner), large, self._placed(second), second_bias.to(self.inner))
 
@@ -110,10 +112,11 @@ class FrozenBody:
     def _matrices(self, masks: Masks) -> Iterable[Tensor]:
         """Give the pixel path as matrices, thinned between its layers."""
         scale: Tensor | None = None
-        for (weight, bias), mask in zip(self.layers, (*masks, None), strict=False):
+        for k, ((weight, bias), mask) in enumerate(zip(self.layers, (*masks, None), strict=False)):
             flat = weight[:, :, 0, 0] if scale is None else (weight[:, :, 0, 0] * scale[0])[:, kept(scale)]
             flat, bias, scale = flat[kept(mask)], bias[kept(mask)], mask
-            yield self._matrix(flat, bias)
+            matrix = self._matrix(flat, bias)
+            yield matrix if k + 1 < len(self.layers) else matrix[:, : self.n_features - self.n_trunk].contiguous()
 
     def _matrix(self, weight: Tensor, bias: Tensor) -> Tensor:
         n_out, n_in = weight.shape
@@ -121,16 +124,21 @@ class FrozenBody:
         out[:n_in, :n_out], out[n_in, :n_out], out[n_in, n_out] = weight.T, bias, 1
         return out.to(self.inner)
 
-    def run(self, planes: Tensor, shared: Shared, wanted: Region, take: Take) -> None:
-        """Run over planes (y, x, group × plane), float32; hand on what is found in the region that is wanted."""
-        height, width, _ = planes.shape
-        image = planes.new_zeros((height, width, padded(self.planes + 1, self.inner)), dtype=self.inner)
+    def images(self, planes: Tensor) -> Iterator[Tensor]:
+        """Give the image of each group, (y, x, channel), of planes (y, x, group × plane): the same memory, filled again."""
+        image = planes.new_zeros((*planes.shape[:2], self.channels), dtype=self.inner)
         image[..., self.planes] = 1
-        work = self._work(image[wanted], shared)
         for group in range(self.groups):
             image[..., : self.planes] = planes[..., group * self.planes : (group + 1) * self.planes]
             if self.clip:
                 _whole(image).clamp_(0, _bits(1.0, self.inner))
+            yield image
+
+    def run(self, images: Iterable[Tensor], shared: Shared, wanted: Region, take: Take) -> None:
+        """Run over the image of each group; hand on what is found in the region that is wanted."""
+        work: list[Tensor] = []
+        for group, image in enumerate(images):
+            work = work or self._work(image[wanted], shared)
             trunk = self._trunk(image.permute(2, 0, 1)[None], shared, wanted) if self.n_down else None
             self._pixels(image[wanted], trunk, shared, work, partial(take, group))
 
@@ -165,15 +173,16 @@ class FrozenBody:
         """Run the pixel path over (y, x, channel), some rows at a time, and hand on both paths' features."""
         for start in range(0, len(image), len(work[0])):
             rows = slice(start, min(start + len(work[0]), len(image)))
-            x, *between, found = (part[: rows.stop - start] for part in work)
-            if shared.pixel:
-                x.copy_(image[rows])
+            n = rows.stop - start
+            x, *between, found = work if n == len(work[0]) else [part[:n] for part in work]
             if trunk is not None:
                 found[..., : self.n_trunk].copy_(trunk[0, :, rows].permute(1, 2, 0))
-            for matrix, out in zip(shared.pixel, (*between, found[..., self.n_trunk :]), strict=bool(shared.pixel)):
-                torch.mm(x.flatten(0, 1), matrix[:, : out.shape[-1]], out=out.flatten(0, 1))
-                _whole(out).clamp_(min=0)
-                x = out
+            if shared.pixel:
+                x.copy_(image[rows])
+                for matrix, out in zip(shared.pixel, (*between, found[..., self.n_trunk :]), strict=True):
+                    torch.mm(x.flatten(0, 1), matrix, out=out.flatten(0, 1))
+                    _whole(out).clamp_(min=0)
+                    x = out
             take(rows, found.flatten(0, 1))
 
 
@@ -197,21 +206,26 @@ def _weights(layer: nn.Module) -> tuple[Tensor, Tensor]:
     return convolution.weight.detach().float().clone(), cast(Tensor, convolution.bias).detach().float().clone()
 
 
-class FrozenFusion:
-    """A late fusion with a linear classifier, ready to run."""
+@dataclass(frozen=True)
+class Images:
+    """The planes of one map as a body takes them, group by group."""
+
+    groups: Tensor
+    """(group, y, x, channel), in the precision that is multiplied in: the planes, clipped, then a channel of 1, then 0."""
+
+
+class Fused:
+    """What runs a body over all groups."""
 
     crops = True
     """It is told which region of its answer is wanted, and computes less for it."""
     dtype = torch.float32
 
-    def __init__(self, body: FineGrained, head: nn.Conv2d, groups: int, clip: bool, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, body: FineGrained, groups: int, clip: bool, dtype: torch.dtype) -> None:
         self.body = FrozenBody(body, groups, clip, dtype)
-        weight, self.bias = _weights(head)
-        each = weight[:, :, 0, 0].reshape(len(weight), groups, -1).permute(1, 2, 0)  # (group, feature, n_out)
-        self.head = functional.pad(each, (0, 0, 0, self.body.n_features - each.shape[1])).to(dtype).contiguous()
         self.plain = self.body.thinned([None] * self.body.n_sites)
 
-    def once(self, x: Tensor, wanted: Region = WHOLE) -> Tensor:
+    def once(self, x: Tensor | Images, wanted: Region = WHOLE) -> Tensor:
         """x: (batch, date × plane, y, x), float32 → (batch, n_out, y, x) of the region that is wanted; nothing dropped."""
         return self._run(x, self.plain, wanted)
 
@@ -219,21 +233,37 @@ class FrozenFusion:
         """Give the function x, region → one answer as of `once` a set of masks."""
         networks = [self.body.thinned(one) for one in masks]
 
-        def samples(x: Tensor, wanted: Region = WHOLE) -> Iterable[Tensor]:
+        def samples(x: Tensor | Images, wanted: Region = WHOLE) -> Iterable[Tensor]:
             return (self._run(x, network, wanted) for network in networks)
 
         return samples
 
-    def _run(self, x: Tensor, network: Shared, wanted: Region) -> Tensor:
-        return torch.stack([self._one(one.permute(1, 2, 0), network, bounded(wanted, x.shape[2:])) for one in x]).permute(0, 3, 1, 2)
+    def _run(self, x: Tensor | Images, network: Shared, wanted: Region) -> Tensor:
+        maps: list[Iterable[Tensor]] = [x.groups] if isinstance(x, Images) else [self.body.images(one.permute(1, 2, 0)) for one in x]
+        region = bounded(wanted, x.groups.shape[1:3] if isinstance(x, Images) else x.shape[2:])
+        return torch.stack([self._one(images, network, region) for images in maps]).permute(0, 3, 1, 2)
 
-    def _one(self, planes: Tensor, network: Shared, wanted: Region) -> Tensor:
-        height, width = (s.stop - s.start for s in wanted)
+    @abstractmethod
+    def _one(self, images: Iterable[Tensor], network: Shared, region: Region) -> Tensor:
+        """Give (y, x, n_out) of a region of one map."""
+
+
+class FrozenFusion(Fused):
+    """A late fusion with a linear classifier, ready to run; nothing in it changes, so threads share it."""
+
+    def __init__(self, body: FineGrained, head: nn.Conv2d, groups: int, clip: bool, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__(body, groups, clip, dtype)
+        weight, self.bias = _weights(head)
+        each = weight[:, :, 0, 0].reshape(len(weight), groups, -1).permute(1, 2, 0)  # (group, feature, n_out)
+        self.head = functional.pad(each, (0, 0, 0, self.body.n_features - each.shape[1])).to(dtype).contiguous()
+
+    def _one(self, images: Iterable[Tensor], network: Shared, region: Region) -> Tensor:
+        height, width = (s.stop - s.start for s in region)
         total = self.bias.expand(height, width, -1).clone()
 
         def add(group: int, rows: slice, found: Tensor) -> None:
             part = total[rows]
             part.view(-1, part.shape[-1]).add_(found @ self.head[group])
 
-        self.body.run(planes, network, wanted, add)
+        self.body.run(images, network, region, add)
         return total
