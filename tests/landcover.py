@@ -56,7 +56,7 @@ def tiles(**how):
 def train(out, **how):
     from xsentinel.training import train_landcover
 
-    given = {"preset": SMALL, "dates": N_DATES, "epochs": 12, "steps": 8, "progress": False, "scores": False} | how
+    given = {"preset": SMALL, "dates": N_DATES, "epochs": 12, "steps": 8, "progress": False, "scores": False, "precision": "fp32"} | how
     return train_landcover(given.pop("tiles", None) or tiles(stored=True), out, **given)
 
 

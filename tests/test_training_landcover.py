@@ -15,17 +15,20 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+import yaml
+from click.testing import CliRunner
 from sklearn.ensemble import RandomForestClassifier
 
 import xsentinel as xs
 from tests.landcover import CLASSES, DAYS, N_DATES, SMALL, tile, tiles, train
 from xsentinel.blocks.model import load_model, read_network
 from xsentinel.classes import LabelClass, flag_attrs
+from xsentinel.cli import main
 from xsentinel.models.card import EqualDates
 from xsentinel.models.fgunet import FGUNet
 from xsentinel.products.normalise import statistics
 from xsentinel.samples import labels_on, split_polygons
-from xsentinel.training import LANDCOVER_PRESETS, evaluate_landcover, train_landcover
+from xsentinel.training import LANDCOVER_PRESETS, evaluate_landcover, leave_one_out, train_landcover
 from xsentinel.training.landcover import SHARES
 from xsentinel.training.landcover_loop import class_weights, masked_loss, warm_up
 from xsentinel.training.landcover_tiles import Ready, channels_of
@@ -122,14 +125,14 @@ def test_training_is_a_function_of_its_seed_whatever_the_cubes_are_stored_in(tra
 
 def test_channels_are_the_exact_percentiles_of_all_tiles():
     cubes = {name: cube for name, (cube, _) in tiles(stored=True).items()}
-    ready = [Ready(name, tuple(cube[b] for b in TEN_BANDS), xr.Dataset()) for name, cube in cubes.items()]
+    ready = [Ready(name, tuple(cube[b] for b in TEN_BANDS), TEN_BANDS, xr.Dataset()) for name, cube in cubes.items()]
     found = {c.name: c for c in channels_of(ready, TEN_BANDS)}
     both = np.concatenate([cube.B08.values.ravel() for cube in cubes.values()]) * 1e-4 - 0.1
     np.testing.assert_allclose((found["B08"].low, found["B08"].high), np.percentile(both, (3, 97)), rtol=1e-9)
     alone = {c.name: c for c in channels_of(ready[:1], TEN_BANDS)}
     package = statistics(cubes["west"], method="stoian")
     assert all((alone[b].low, alone[b].high) == (package[b].low, package[b].high) for b in TEN_BANDS)
-    floats = Ready("f", tuple(tile(2)[0][b].chunk(y=40) for b in TEN_BANDS), xr.Dataset())
+    floats = Ready("f", tuple(tile(2)[0][b].chunk(y=40) for b in TEN_BANDS), TEN_BANDS, xr.Dataset())
     mixed = {c.name: c for c in channels_of([ready[0], floats], TEN_BANDS)}
     np.testing.assert_allclose(mixed["B08"].high, found["B08"].high, rtol=1e-3)
 
@@ -142,12 +145,12 @@ def test_a_lazy_cube_of_single_dates_is_filled_and_stored_once(tmp_path):
     model = train(tmp_path, tiles=lazy, epochs=1, indices=("NDVI",))
     assert model.card.bands == (*TEN_BANDS, "NDVI")
     store = xr.open_zarr(tmp_path / "tiles" / "west.zarr", consolidated=False, mask_and_scale=False)
-    assert store.B08.dtype == np.uint16
-    assert store.B08.chunks == ((4,), (64, 32), (64, 32))
-    assert "NDVI" not in store
+    assert store.reflectance.dtype == np.uint16
+    assert store.reflectance.chunks == ((10,), (4,), (64, 32), (64, 32))
     assert list(store.time.values) == [np.datetime64(d) for d in DAYS]
     at = xs.seasons.at_equal_dates(cube, EqualDates(), N_DATES)
-    np.testing.assert_allclose(store.B08 * 1e-4 - 0.1, at.B08, atol=6e-5)
+    np.testing.assert_allclose(store.reflectance[6] * 1e-4 - 0.1, at.B08, atol=6e-5)
+    np.testing.assert_allclose(store["index"][0], (at.B08 - at.B04) / (at.B08 + at.B04), rtol=1e-4)
     before = (tmp_path / "tiles" / "west.zarr" / "zarr.json").stat().st_mtime_ns
     again = train(tmp_path, tiles=lazy, epochs=1, indices=("NDVI",))
     assert (tmp_path / "tiles" / "west.zarr" / "zarr.json").stat().st_mtime_ns == before
@@ -292,3 +295,74 @@ def test_classes_are_of_one_legend(tmp_path):
     other = labels.assign(label=labels.label.assign_attrs(flag_attrs((*CLASSES[:2], LabelClass(9, "Water", "#0000ff")))))
     with pytest.raises(xs.XSentinelError, match="class 9 is Forest in one tile and Water in east"):
         train(tmp_path, tiles={"west": tile(1), "east": (cube, other)})
+
+
+def test_each_tile_is_scored_by_a_model_that_has_not_seen_it(tmp_path):
+    given = tiles()
+    labels = given["west"][1]
+    labels["label"][:24, :24] = 5  # a class of one tile alone
+    labels["label"].attrs = flag_attrs((*CLASSES, LabelClass(5, "Ice", "#ffffff")))
+    preset = replace(LANDCOVER_PRESETS["forest"], grower={"n_estimators": 8})
+    table = leave_one_out(given, tmp_path, preset=preset, dates=N_DATES, progress=False)
+    assert list(table.index) == ["west", "east"]
+    assert table.n["west"] == int((labels.label > 0).sum())
+    assert table["Ice"]["west"] == 0
+    assert np.isnan(table["Ice"]["east"])
+    assert load_model(tmp_path / "east").card.training["tiles"] == "west"
+    assert table["Wheat"].min() > 0.8
+    with pytest.raises(xs.XSentinelError, match="takes two or more"):
+        leave_one_out({"west": given["west"]}, tmp_path)
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A job of two tiles: polygons and a raster, of classes by a legend."""
+    import geopandas as gpd
+    from shapely.geometry import box
+
+    for name, (cube, labels) in tiles(stored=True).items():
+        cube.to_zarr(tmp_path / f"{name}.zarr", consolidated=False)
+        if name == "east":
+            labels.label.drop_attrs(deep=False).rio.to_raster(tmp_path / "east.tif")
+            continue
+        rows = [(k * 12, j * 12, int(labels.label.values[k * 12, j * 12])) for k in range(8) for j in range(8)]
+        shapes = [box(x := float(labels.x[c]) - 5, (y := float(labels.y[r]) + 5) - 120, x + 120, y) for r, c, _ in rows]
+        frame = gpd.GeoDataFrame({"code": [v for *_, v in rows]}, geometry=shapes, crs=32631)
+        frame[frame.code > 0].to_file(tmp_path / "west.gpkg")
+    told = {
+        "tiles": {"west": {"cube": "west.zarr", "labels": "west.gpkg"}, "east": {"cube": "east.zarr", "labels": "east.tif"}},
+        "out": "out",
+        "legend": {"Wheat": [2], "Maize": [7], "Forest": [9]},
+        "column": "code",
+        "block": 120,
+        "train": {"preset": "forest", "dates": N_DATES, "seed": 1},
+    }
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(told))
+    return tmp_path, told
+
+
+def test_a_job_from_the_shell(job):
+    folder, told = job
+    runner, path = CliRunner(), str(folder / "job.yaml")
+    done = runner.invoke(main, ["train", "landcover", path, "--no-progress"])
+    assert done.exit_code == 0, done.output
+    assert "forest" in done.output
+    scores = pd.read_csv(folder / "out" / "scores.csv", index_col="tile")
+    assert scores.kappa["all"] > 0.9
+    maps = xr.open_zarr(folder / "out" / "maps" / "west.zarr", consolidated=False)
+    assert maps["class"].attrs["flag_meanings"] == "Forest Maize Wheat"
+    scored = runner.invoke(main, ["evaluate", "landcover", str(folder / "out" / "landcover.json"), path, "--csv", str(folder / "own.csv")])
+    assert scored.exit_code == 0, scored.output
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "own.csv", index_col="tile"), scores)
+    whole = runner.invoke(main, ["evaluate", "landcover", str(folder / "out" / "landcover.json"), path, "--side", "all"])
+    n_labelled = sum(int((labels.label > 0).sum()) for _, labels in tiles().values())
+    assert f"{n_labelled:.4f}" in whole.output
+    refused = runner.invoke(main, ["train", "landcover", path, "--no-progress"])
+    assert refused.exit_code == 2
+    assert "holds this job already" in refused.output
+    before = (folder / "out" / "landcover.safetensors").stat().st_mtime_ns
+    assert runner.invoke(main, ["train", "landcover", path, "--no-progress", "--resume"]).exit_code == 0
+    assert (folder / "out" / "landcover.safetensors").stat().st_mtime_ns == before
+    (folder / "job.yaml").write_text(yaml.safe_dump(told | {"draw": {"rule": "equal"}}))
+    assert "has draw that is not known" in runner.invoke(main, ["train", "landcover", path]).output
+    assert "Presets: fgunet" in runner.invoke(main, ["train", "landcover", "--help"]).output

@@ -141,6 +141,18 @@ def test_windows_are_those_of_the_whole_cube(row, column, side, chunk_y, chunk_x
     np.testing.assert_array_equal(Tile.of("a", [ds[b] for b in BANDS], Kept(0)).cut(row, column, side), expected)
 
 
+@given(st.integers(0, 29), st.integers(0, 20), st.integers(1, 20), st.integers(1, 4), st.integers(1, 50), st.integers(1, 41))
+def test_bands_stored_together_are_as_bands_apart(row, column, side, chunk_b, chunk_y, chunk_x):
+    apart, floats = [cube()[b] for b in BANDS], [cube(kind="float32")[b] for b in BANDS]
+    joined = xr.concat([b.rename("r") for b in apart], "band").chunk(band=chunk_b, y=chunk_y, x=chunk_x)
+    tile = Tile.of("a", [joined], Kept(10**5))
+    np.testing.assert_array_equal(tile.cut(row, column, side), Tile.of("b", apart, Kept(0)).cut(row, column, side))
+    assert len(tile.encodings) == 3
+    beside = Tile.of("c", [joined, floats[0]], Kept(10**5)).cut(row, column, side)
+    np.testing.assert_array_equal(beside[:, 3], floats[0][:, row : row + side, column : column + side])
+    np.testing.assert_allclose(beside[:, 0], floats[0][:, row : row + side, column : column + side], atol=1e-6)
+
+
 def test_bands_stored_in_two_ways_are_decoded():
     mixed, floats = (Tile.of("a", [cube(kind=k)[b].chunk(y=16) for b in BANDS], Kept(10**6)) for k in ("mixed", "float32"))
     assert mixed.is_mixed

@@ -22,7 +22,9 @@ def main() -> None:
 MAPS = (maps.demo, maps.info, maps.convert, maps.mask, maps.composite, maps.fill_gaps, maps.lai, dynamics.forecast)
 
 models.train.add_command(crops.train_crops)
+models.train.add_command(landcover.train_landcover)
 models.evaluate.add_command(crops.evaluate_crops)
+models.evaluate.add_command(landcover.evaluate_landcover)
 
 for command in (*MAPS, crops.crops, landcover.landcover, jobs.run, models.train, models.evaluate, accuracy.assess):
     main.add_command(command)

@@ -1,8 +1,9 @@
-"""From cubes and a thematic map that may be wrong to a map of one's own: samples, training, maps and scores in one job."""
+"""From cubes and labels that may be wrong or sparse to a map of one's own: samples, training, maps and scores in one job."""
 
 from __future__ import annotations
 
 from xsentinel.mapping.crops import map_crops
-from xsentinel.mapping.job import CropJob, read_job
+from xsentinel.mapping.job import CropJob, LandcoverJob, read_job, read_landcover_job
+from xsentinel.mapping.landcover import map_landcover, score_landcover
 
-__all__ = ["CropJob", "map_crops", "read_job"]
+__all__ = ["CropJob", "LandcoverJob", "map_crops", "map_landcover", "read_job", "read_landcover_job", "score_landcover"]

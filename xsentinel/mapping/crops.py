@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
 
 from xsentinel import accuracy, samples
-from xsentinel.bands import band_name
 from xsentinel.batch.run import run
 from xsentinel.blocks.model import Model, load_model, read_network
 from xsentinel.composite import composite
-from xsentinel.errors import ReadError, StoreError, XSentinelError
-from xsentinel.io.classes import open_classes
-from xsentinel.io.open import open as open_cube
+from xsentinel.errors import XSentinelError
 from xsentinel.mapping.job import CropJob, Tile
-from xsentinel.products.clouds import mask_clouds
+from xsentinel.mapping.tiles import claim, cube_of, labels_of
 from xsentinel.products.crops import crops
 from xsentinel.seasons import season
 from xsentinel.training import reliable, train_crops
 from xsentinel.training.crops import MONTHLY, assess_series
 
 T = TypeVar("T")
-
-RASTERS = (".tif", ".tiff", ".nc", ".zarr")
-"""Labels that are no polygons."""
 
 
 def map_crops(job: CropJob, *, resume: bool = False, progress: bool = True) -> accuracy.Assessment:
@@ -66,7 +57,7 @@ def map_crops(job: CropJob, *, resume: bool = False, progress: bool = True) -> a
     >>> from xsentinel.mapping import map_crops, read_job
     >>> map_crops(read_job("job.yaml"))  # doctest: +SKIP
     """
-    _claim(job, resume)
+    claim(job, resume)
     work = _Work(job, progress)
     weak_samples = work.samples("weak")
     if job.reliable is None:
@@ -83,25 +74,6 @@ def map_crops(job: CropJob, *, resume: bool = False, progress: bool = True) -> a
     return work.assess(final, weak_samples)
 
 
-def _claim(job: CropJob, resume: bool) -> None:
-    """Write down what the folder is of, or see that it is of this job."""
-    text = json.dumps(asdict(replace(job, out=Path())), default=str, sort_keys=True)
-    mark = {"job": json.loads(text), "digest": hashlib.sha256(text.encode()).hexdigest()}
-    file = job.out / "job.json"
-    if file.exists():
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as err:
-            raise ReadError(f"{file} cannot be read: {err}; give another folder") from err
-        if found.get("digest") != mark["digest"]:
-            other = [key for key, value in mark["job"].items() if found.get("job", {}).get(key) != value]
-            raise StoreError(f"{job.out} holds another job, which differs in {', '.join(other) or 'its version'}; give another folder")
-        if not resume:
-            raise StoreError(f"{job.out} holds this job already; resume it (--resume), or give another folder")
-    job.out.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(mark, indent=1), encoding="utf-8")
-
-
 class _Work:
     """The steps of a job; each gives what it made before, if it is whole."""
 
@@ -112,21 +84,13 @@ class _Work:
     def cube(self, tile: Tile) -> xr.Dataset:
         """Give the monthly composites of a tile, lazily, and the same months for all tiles."""
         if tile.name not in self._cubes:
-            cube = open_cube(tile.cube, **self.job.how)
-            if self.job.mask is not None and "SCL" in cube:
-                cube = mask_clouds(cube, **self.job.mask)
-            bands = cube[[v for v in cube.data_vars if band_name(v) is not None]]
-            self._cubes[tile.name] = composite(bands, list(season(cube, MONTHLY, 12, self.job.start)), method="median")
+            bands = cube_of(self.job, tile)
+            self._cubes[tile.name] = composite(bands, list(season(bands, MONTHLY, 12, self.job.start)), method="median")
         return self._cubes[tile.name]
 
     def labels(self, tile: Tile) -> xr.Dataset:
         """Give the labels of a tile's thematic map."""
-        job, grid = self.job, self.cube(tile)
-        if Path(tile.labels).suffix.lower() in RASTERS:
-            return samples.from_raster(open_classes(tile.labels), grid, legend=job.legend, erode=job.erode)
-        if job.column is None:
-            raise XSentinelError(f"tile {tile.name} has polygons ({tile.labels}); say by column which of their columns names the crop")
-        return samples.rasterise(_polygons(tile.labels), grid, column=job.column, legend=job.legend, erode=job.erode)
+        return labels_of(self.job, tile, self.cube(tile))
 
     def samples(self, name: str, earlier: xr.Dataset | None = None) -> xr.Dataset:
         """Draw samples from each tile's labels, those that the weak map confirms if there are earlier ones, and split them."""
@@ -245,14 +209,3 @@ def _sided(drawn: xr.Dataset, earlier: xr.Dataset) -> xr.Dataset:
     sides = dict(zip(keys, earlier["split"].values.astype(str).tolist(), strict=True))
     here = zip(drawn["tile"].values.tolist(), drawn["block"].values.tolist(), strict=True)
     return drawn.assign_coords(split=("sample", np.array([sides.get(key, "train") for key in here])))
-
-
-def _polygons(path: str) -> Any:
-    try:
-        import geopandas
-    except ImportError as err:
-        raise XSentinelError("polygons need geopandas: pip install 'xsentinel[parcels]'") from err
-    try:
-        return geopandas.read_file(path)
-    except Exception as err:  # pyogrio raises its own kinds
-        raise ReadError(f"the polygons {path} cannot be read: {err}") from err

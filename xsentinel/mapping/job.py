@@ -1,4 +1,4 @@
-"""Crop-mapping jobs as files."""
+"""Mapping jobs as files."""
 
 from __future__ import annotations
 
@@ -27,36 +27,30 @@ class Tile:
     """Polygons (anything that GDAL reads), or a raster of source values (GeoTIFF, NetCDF, Zarr)."""
 
 
-@dataclass(frozen=True)
-class CropJob:
-    """What a crop-mapping job is asked for."""
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What every mapping job is asked for."""
 
     tiles: tuple[Tile, ...]
     out: Path
     """Folder of all that it makes."""
     legend: Legend
-    rule: Rule
-    """How many samples of each class."""
     how: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """How cubes are opened."""
     mask: Mapping[str, Any] | None = field(default_factory=dict, hash=False)
     """Options of mask_clouds; None: clouds are masked already."""
     start: str | None = None
-    """First day of the first month; that of the first date if not given."""
+    """First day of the season; that of the first date if not given."""
     column: str | None = None
     """Of polygons: source values."""
     erode: float = 0.0
     """Metres along borders without label."""
-    split: Mapping[str, float] = field(default_factory=lambda: {"train": 0.6, "validation": 0.2, "test": 0.2}, hash=False)
-    """Shares of samples, by whole blocks."""
-    block: float = 1000.0
-    """Metres along a block."""
     train: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Options of train_crops: preset, epochs, ensemble, seed …"""
-    reliable: float | None = 0.25
-    """Quantile of the confidence above which a label is confirmed; None: one training, nothing selected."""
+    """Options of the training: preset, epochs, seed …"""
     maps: bool = True
     """Whether the tiles are mapped at the end."""
+    block: float = 1000.0
+    """Metres along a square of land that falls to one side of a split."""
 
     @property
     def seed(self) -> int:
@@ -64,8 +58,28 @@ class CropJob:
         return int(self.train.get("seed", 0))
 
 
+@dataclass(frozen=True, kw_only=True)
+class CropJob(Job):
+    """What a crop-mapping job is asked for."""
+
+    rule: Rule
+    """How many samples of each class."""
+    split: Mapping[str, float] = field(default_factory=lambda: {"train": 0.6, "validation": 0.2, "test": 0.2}, hash=False)
+    """Shares of samples, by whole blocks."""
+    reliable: float | None = 0.25
+    """Quantile of the confidence above which a label is confirmed; None: one training, nothing selected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LandcoverJob(Job):
+    """What a job of land cover is asked for."""
+
+    split: Mapping[str, float] = field(default_factory=lambda: {"train": 0.6, "validation": 0.07, "test": 0.33}, hash=False)
+    """Shares of labelled pixels, by whole polygons."""
+
+
 def read_job(path: str | PathLike[str]) -> CropJob:
-    """Read a job file.
+    """Read a job file of crops.
 
     ::
 
@@ -98,34 +112,69 @@ def read_job(path: str | PathLike[str]) -> CropJob:
     """
     file = Path(path)
     found = load_mapping(file, "xsentinel train crops --help")
-    _check_keys(file, found)
-    here = file.parent
-    how, mask, reliable = found.get("open") or {}, found.get("mask_clouds", {}), found.get("reliable", 0.25)
-    told = {key: found[key] for key in ("column", "erode", "split", "block", "train", "maps") if key in found}
-    table = found["legend"]
-    return CropJob(
-        tiles=_tiles(file, found["tiles"]),
-        out=here / str(found["out"]),
-        legend=legend(table if isinstance(table, Mapping) else here / str(table), other=found.get("other")),
-        rule=_rule(file, found["draw"]),
-        how=how,
-        mask=None if mask is False else (mask if isinstance(mask, Mapping) else {}),
-        start=None if found.get("start") is None else str(found["start"]),
-        reliable=None if reliable is False else float(reliable),
-        **told,
-    )
+    shared = _shared(file, found, ("draw",), ("split", "reliable"))
+    reliable = found.get("reliable", 0.25)
+    told = {"split": found["split"]} if "split" in found else {}
+    return CropJob(rule=_rule(file, found["draw"]), reliable=None if reliable is False else float(reliable), **shared, **told)
 
 
-KEYS = ("tiles", "out", "legend", "draw")
+def read_landcover_job(path: str | PathLike[str]) -> LandcoverJob:
+    """Read a job file of land cover.
+
+    ::
+
+        tiles:                          # where images and labels are
+          west: {cube: west.zarr, labels: polygons.gpkg}
+          east: {cube: products/, labels: map.tif}
+        out: landcover/
+        legend: legend.csv              # or {Water: [51], Forest: [31, 32]}
+        open: {resolution: 10}          # what follows may be left out
+        mask_clouds: {dilate: 60}       # or false
+        start: 2018-01-01
+        column: code                    # of polygons
+        erode: 10                       # metres
+        split: {train: 0.6, validation: 0.07, test: 0.33}
+        block: 1000                     # metres along squares of land that is in no polygon
+        train: {preset: fgunet, epochs: 50, seed: 0, dates: 33, indices: [NDVI], processes: 2}
+        maps: true
+
+    Relative paths are those of the folder that the file lies in.
+
+    Raises
+    ------
+    ReadError
+        If it is no such file.
+    XSentinelError
+        If the legend cannot be understood.
+    """
+    file = Path(path)
+    found = load_mapping(file, "xsentinel train landcover --help")
+    shared = _shared(file, found, (), ("split",))
+    return LandcoverJob(**shared, **({"split": found["split"]} if "split" in found else {}))
+
+
+KEYS = ("tiles", "out", "legend")
 """What every job has."""
-MORE = ("open", "mask_clouds", "start", "column", "erode", "split", "block", "train", "reliable", "maps", "other")
+MORE = ("open", "mask_clouds", "start", "column", "erode", "block", "train", "maps", "other")
+"""What every job may have."""
 
 
-def _check_keys(file: Path, found: Mapping[str, Any]) -> None:
-    missing, odd = [key for key in KEYS if key not in found], sorted(set(map(str, found)) - {*KEYS, *MORE})
+def _shared(file: Path, found: Mapping[str, Any], keys: tuple[str, ...], more: tuple[str, ...]) -> dict[str, Any]:
+    """Read the fields of `Job`; keys are what this kind of job must have beside them, more what it may have."""
+    must, may = (*KEYS, *keys), (*MORE, *more)
+    missing, odd = [key for key in must if key not in found], sorted(set(map(str, found)) - {*must, *may})
     if missing or odd:
         raise ReadError(f"{file} lacks {', '.join(missing) or 'nothing'} and has {', '.join(odd) or 'nothing'} that is not known; it may "
-                        f"have {', '.join((*KEYS, *MORE))}")  # fmt: skip
+                        f"have {', '.join((*must, *may))}")  # fmt: skip
+    mask, table = found.get("mask_clouds", {}), found["legend"]
+    return {
+        "tiles": _tiles(file, found["tiles"]),
+        "out": file.parent / str(found["out"]),
+        "legend": legend(table if isinstance(table, Mapping) else file.parent / str(table), other=found.get("other")),
+        "how": found.get("open") or {},
+        "mask": None if mask is False else (mask if isinstance(mask, Mapping) else {}),
+        "start": None if found.get("start") is None else str(found["start"]),
+    } | {key: found[key] for key in ("column", "erode", "block", "train", "maps") if key in found}
 
 
 def _tiles(file: Path, told: Any) -> tuple[Tile, ...]:

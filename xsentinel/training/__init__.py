@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from xsentinel.training.dynamics_scores import evaluate_dynamics
     from xsentinel.training.evaluate import evaluate_lai
     from xsentinel.training.lai import train_lai
-    from xsentinel.training.landcover import train_landcover
+    from xsentinel.training.landcover import leave_one_out, train_landcover
     from xsentinel.training.landcover_presets import LANDCOVER_PRESETS, LandcoverPreset
     from xsentinel.training.landcover_scores import evaluate_landcover
     from xsentinel.training.presets import PRESETS, Preset
@@ -29,6 +29,7 @@ __all__ = [
     "evaluate_dynamics",
     "evaluate_lai",
     "evaluate_landcover",
+    "leave_one_out",
     "reliable",
     "train_crops",
     "train_dynamics",
@@ -46,6 +47,7 @@ _HOMES = {
     "evaluate_lai": "evaluate",
     "evaluate_landcover": "landcover_scores",
     "reliable": "confirmed",
+    "leave_one_out": "landcover",
     "train_crops": "crops",
     "train_dynamics": "dynamics",
     "train_lai": "lai",

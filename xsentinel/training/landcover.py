@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import torch
 import xarray as xr
-from lightning.pytorch.utilities import rank_zero_only
 
 from xsentinel.blocks.model import Model, load_model, read_network, save_model
 from xsentinel.classes import LabelClass
@@ -28,8 +28,9 @@ from xsentinel.training.landcover_batches import Cutter, Source
 from xsentinel.training.landcover_forest import drawn_pixels, grow_forest, grow_on_features
 from xsentinel.training.landcover_loop import PatchClassification, Patches, class_weights
 from xsentinel.training.landcover_presets import LandcoverPreset, get_landcover_preset
-from xsentinel.training.landcover_scores import score_tiles
-from xsentinel.training.landcover_tiles import Ready, Storing, channels_of, classes_in, make_ready, resolution_of
+from xsentinel.training.landcover_scores import evaluate_landcover, score_tiles
+from xsentinel.training.landcover_tiles import Making, Ready, Storing, channels_of, classes_in, make_ready, resolution_of
+from xsentinel.training.loop import helps
 from xsentinel.training.places import Draw, Places, count_labels, find_places
 from xsentinel.training.tiles import Kept, Tile
 from xsentinel.version import __version__
@@ -54,12 +55,15 @@ class Run:
     weighted: bool | None = None
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
     """Of the sides that labels are split into."""
+    block: float = 1000.0
+    """Metres along a square of land in no parcel, which falls to one side."""
     start: str | None = None
     """First day of the season of all tiles; each cube's own if not given."""
     season: EqualDates = EqualDates()  # noqa: RUF009  (frozen)
     """Which days the equal dates are."""
-    precision: Literal["fp32", "bf16", "auto"] = "fp32"
-    """Of the training: bf16 for mixed precision; auto: where the processor multiplies in it."""
+    precision: Literal["fp32", "bf16", "auto"] = "auto"
+    """Of the training: bf16 for mixed precision; auto: where the processor multiplies in it. Faster there, and scores as
+    good: ``python -m benchmarks.landcover_precision``."""
     patience: int | None = None
     """Epochs without a better kappa on "validation" after which to stop; the best weights count then."""
     processes: int = 1
@@ -139,8 +143,8 @@ def train_landcover(
     dates : int, optional
         Equal dates of the season; None: the cubes' own, as many in each tile.
     **run
-        Fields of `xsentinel.training.landcover.Run`: ``epochs``, ``steps`` (an epoch), ``weighted``, ``shares``, ``start``,
-        ``season``, ``precision`` ("fp32"), ``patience``, ``processes`` (1; those beside the first end when the training
+        Fields of `xsentinel.training.landcover.Run`: ``epochs``, ``steps`` (an epoch), ``weighted``, ``shares``, ``block``,
+        ``start``, ``season``, ``precision`` ("auto"), ``patience``, ``processes`` (1; those beside the first end when the training
         does), ``resume`` (False), ``progress`` (True), ``cache`` (2³⁰ bytes), ``threads`` (2), ``scores`` (True).
 
     Returns
@@ -170,7 +174,8 @@ def train_landcover(
     start = None if initial is None else load_model(initial)
     rough = _rough(name, chosen, start, tiles, tuple(indices), dates, options)
     storing = Storing(Path(out), options.progress)
-    ready = [make_ready(n, cube, labels, rough, options.shares, seed, options.start, storing) for n, (cube, labels) in tiles.items()]
+    how = Making(options.shares, options.block, seed, options.start)
+    ready = [make_ready(n, cube, labels, rough, how, storing) for n, (cube, labels) in tiles.items()]
     learnt = _Learnt.of(ready, rough, start, chosen)
     card = replace(rough, channels=learnt.channels, classes=learnt.classes)
     network, card = _fit(card, chosen, learnt, start, Path(out), seed, options)
@@ -179,6 +184,44 @@ def train_landcover(
     card = replace(card, stride=network.stride, radius=network.radius, training=training)
     model = save_model(network, card, out)
     return save_model(network, replace(card, scores=score_tiles(model, ready)), out) if options.scores else model
+
+
+def leave_one_out(tiles: Tiles, out: str | PathLike[str], *, seed: int = 0, **how: Any) -> pd.DataFrame:
+    """Train as many models as there are tiles, each without one of them, and score each on the tile that it has not seen.
+
+    Parameters
+    ----------
+    tiles : mapping from name to (cube, labels)
+        Two or more, as of `train_landcover`. All labels of the tile left out count.
+    out : path
+        Folder of a folder for each tile.
+    seed : int
+    **how
+        As of `train_landcover`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a tile, as `evaluate_landcover` gives it.
+
+    Raises
+    ------
+    XSentinelError
+        If there is only one tile, or as the training does.
+
+    Examples
+    --------
+    >>> leave_one_out({"west": (cube, labels), "east": (other, more)}, "folds", epochs=20)  # doctest: +SKIP
+    """
+    if len(tiles) < 2:
+        raise XSentinelError(f"{len(tiles)} tile; to leave one out takes two or more")
+    rows = []
+    for name, (cube, labels) in tiles.items():
+        others = {n: tile for n, tile in tiles.items() if n != name}
+        model = train_landcover(others, Path(out) / name, seed=seed, scores=False, **how)
+        whole = labels["label"] if isinstance(labels, xr.Dataset) else labels
+        rows.append(evaluate_landcover(model, {name: (cube, whole)}, start=how.get("start")).drop("all"))
+    return pd.concat(rows)
 
 
 def _chosen(preset: str | LandcoverPreset, run: Run) -> LandcoverPreset:
@@ -298,7 +341,7 @@ def _fit(card: Card, preset: LandcoverPreset, learnt: _Learnt, start: Model | No
     network = network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     task = PatchClassification(network, preset, patches, max(1, steps // run.processes), run.processes, seed)
     task.weights = class_weights(learnt.pixels) if preset.weighted else None
-    folder = fresh(out / "checkpoints" / card.name, run.resume or bool(_rank()))
+    folder = fresh(out / "checkpoints" / card.name, run.resume or helps())
     limits: dict[str, Any] = {"precision": "bf16-mixed"} if run.mixed else {}
     told: dict[str, Any] = {key: getattr(run, key) for key in ("resume", "processes", "progress", "patience")}
     try:
@@ -310,13 +353,8 @@ def _fit(card: Card, preset: LandcoverPreset, learnt: _Learnt, start: Model | No
 
 def _leave_if_second() -> None:
     """End a process that only helped the first to train: what follows is done once."""
-    if _rank():
+    if helps():
         raise SystemExit(0)
-
-
-def _rank() -> int:
-    """Give the number of this process among those that learn together."""
-    return int(getattr(rank_zero_only, "rank", 0))
 
 
 def _describe(preset: LandcoverPreset, learnt: _Learnt, run: Run, seed: int) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Cutter:
         valid = np.ones((self.side, self.side), np.bool_)
         nothing = np.empty((0, self.side, self.side), np.float32)
         whole = stored.reshape(-1, self.side, self.side)
-        fill_channels(whole, *scaling(self.card, source.tile.decoding), nothing, planes, valid)
+        fill_channels(whole, *scaling(self.card, source.tile.encodings), nothing, planes, valid)
         codes = source.labels.cut(draw.row, draw.column, self.side)[0, 0]
         return planes, np.where(valid, self.places[codes], NO_CLASS)
 

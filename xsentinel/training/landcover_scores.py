@@ -13,6 +13,7 @@ import xarray as xr
 from xsentinel.accuracy import Assessment, assess
 from xsentinel.blocks.model import Model, load_model
 from xsentinel.blocks.predict import Execution
+from xsentinel.classes import classes_of
 from xsentinel.classification import map_classes
 from xsentinel.errors import XSentinelError
 from xsentinel.inference import Sampling, classify
@@ -46,7 +47,7 @@ def evaluate_landcover(
     -------
     pandas.DataFrame
         A row a tile and one for all pixels together: ``n`` (labelled pixels), ``OA``, ``kappa``, ``macro F1`` and the F1 of
-        each class by name [1]; NaN of a class that does not occur.
+        each class by name [1]; NaN of a class that does not occur. Classes that the model does not know are missed.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def _on(labels: xr.Dataset | xr.DataArray, side: str) -> xr.DataArray:
 
 def scores_of(model: Model, pairs: Mapping[str, tuple[xr.DataArray, xr.DataArray]]) -> pd.DataFrame:
     """Score maps against labels, each (y, x), 0 where there is none; a row each, and one for all."""
-    names = {c.code: c.name for c in model.card.classes}
+    names = _names(model, [known for _, known in pairs.values()])
     counts = {name: _confusion(told, known, names) for name, (told, known) in pairs.items()}
     there = {name: found for name, found in counts.items() if found.sum()}
     if not there:
@@ -80,8 +81,15 @@ def scores_of(model: Model, pairs: Mapping[str, tuple[xr.DataArray, xr.DataArray
     return pd.DataFrame([_row(found, list(names.values())) for found in rows.values()], index=pd.Index(list(rows), name="tile"))
 
 
+def _names(model: Model, labels: Sequence[xr.DataArray]) -> dict[int, str]:
+    """Give the classes of a model, and those of labels that it does not know: it misses them all."""
+    own = [c for label in labels if "flag_values" in label.attrs for c in classes_of(label.attrs)]
+    found = {c.code: c.name for c in own} | {c.code: c.name for c in model.card.classes}
+    return dict(sorted(found.items()))
+
+
 def _confusion(told: xr.DataArray, known: xr.DataArray, names: Mapping[int, str]) -> np.ndarray[Any, Any]:
-    """Count (reference, predicted) of the classes of a model."""
+    """Count (reference, predicted)."""
     if not bool((known > 0).any()):
         return np.zeros((len(names), len(names)), np.int64)
     known = known.drop_vars([c for c in known.coords if c not in ("y", "x")]).assign_coords(

@@ -17,6 +17,7 @@ from xsentinel.blocks.reduce import Reduction, reduce_blocks
 from xsentinel.classes import LabelClass, classes_of
 from xsentinel.cube import check_reflectance, encoding_of, pixel_size, select_bands
 from xsentinel.errors import BandError, GridError, XSentinelError
+from xsentinel.io.pack import pack_floats
 from xsentinel.kernels.tally import Tally, add_tallies, summarise, tally
 from xsentinel.models.card import INDICES, Card, Channel
 from xsentinel.samples.sides import sides_of, split_polygons
@@ -24,6 +25,9 @@ from xsentinel.seasons import prepare
 from xsentinel.training.tiles import Kept, Tile
 
 Array = npt.NDArray[Any]
+
+REFLECTANCE, INDEX = "reflectance", "index"
+"""Variables of a stored tile."""
 
 PERCENTILES = (3.0, 97.0)
 """What becomes 0 and 1 (Stoian et al. 2019, section 3.3.1)."""
@@ -34,14 +38,22 @@ class Ready:
     """A tile to learn from or to score on."""
 
     name: str
-    bands: tuple[xr.DataArray, ...]
-    """Channels of the card (time, y, x)."""
+    parts: tuple[xr.DataArray, ...]
+    """Channels in order: each (time, y, x), or several together, (band or feature, time, y, x)."""
+    names: tuple[str, ...]
+    """Of the channels."""
     labels: xr.Dataset
     """``label`` and ``side`` (y, x)."""
 
+    @property
+    def bands(self) -> tuple[xr.DataArray, ...]:
+        """Channels (time, y, x)."""
+        each = [band for part in self.parts for band in (part if part.ndim == 4 else [part])]
+        return tuple(band.rename(name) for band, name in zip(each, self.names, strict=True))
+
     def tile(self, kept: Kept) -> Tile:
         """Give it for cutting windows."""
-        return Tile.of(self.name, self.bands, kept)
+        return Tile.of(self.name, self.parts, kept)
 
 
 @dataclass(frozen=True)
@@ -56,21 +68,26 @@ class Storing:
         return str(self.folder / kind / f"{name}.zarr")
 
 
-def make_ready(
-    name: str,
-    cube: xr.Dataset,
-    labels: xr.Dataset | xr.DataArray,
-    card: Card,
-    shares: Mapping[str, float],
-    seed: int,
-    start: str | None,
-    storing: Storing,
-) -> Ready:
+@dataclass(frozen=True)
+class Making:
+    """What is made of cubes and labels."""
+
+    shares: Mapping[str, float]
+    """Of the sides of a split by polygons."""
+    block: float
+    """Metres along a square of land in no parcel."""
+    seed: int
+    """Of the split."""
+    start: str | None
+    """First day of the season."""
+
+
+def make_ready(name: str, cube: xr.Dataset, labels: xr.Dataset | xr.DataArray, card: Card, how: Making, storing: Storing) -> Ready:
     """Bring a tile to what a model takes, its labels split by polygons; what would be computed again and again is stored once.
 
     A cube in memory, or one that is at the dates of the model already, is taken as it is. Any other is filled and written
-    block by block as counts, in chunks of 64 pixels and all dates, of which a patch touches few; lazy labels likewise. An
-    interrupted run goes on with what is there.
+    block by block as counts, all bands and dates of 64 × 64 pixels in one chunk, so that a patch takes two or three reads;
+    lazy labels likewise. An interrupted run goes on with what is there.
 
     Raises
     ------
@@ -82,18 +99,22 @@ def make_ready(
         As `split_polygons`.
     """
     _check_grid(name, cube, labels)
-    there = prepare(cube, card, start)
-    first = _channel(there, card, name)[0]
-    if first.chunks is not None and not _has(cube, there):
-        bands_only = _without_indices(card)
-        task = partial(prepare, card=bands_only, start=start)
-        stored = _stored(task, storing.place("tiles", name), storing, source=cube, halo=0, layout="series", pack="uint16")
-        there = prepare(stored, card, start)
-    split = labels if isinstance(labels, xr.Dataset) and sides_of(labels) else split_polygons(labels, shares, seed=seed)
+    there = prepare(cube, card, how.start)
+    if _channels(there, card, name)[0].chunks is None or _has(cube, there):
+        parts = _channels(there, card, name)
+    else:
+        task = partial(_joined, card=card, start=how.start)
+        stored = _stored(task, storing.place("tiles", name), storing, source=cube, halo=0, layout="series")
+        parts = [stored[v] for v in (REFLECTANCE, INDEX) if v in stored]
+    split = (
+        labels
+        if isinstance(labels, xr.Dataset) and sides_of(labels)
+        else split_polygons(labels, how.shares, seed=how.seed, block=how.block)
+    )
     if split["side"].chunks is not None:
         wanted = split[["label", "side"]]
         split = _stored(wanted, storing.place("labels", name), storing, layout="map").assign_coords({d: split[d] for d in ("y", "x")})
-    return Ready(name, tuple(_channel(there, card, name)), split)
+    return Ready(name, tuple(parts), card.bands, split)
 
 
 def _check_grid(name: str, cube: xr.Dataset, labels: xr.Dataset | xr.DataArray) -> None:
@@ -111,12 +132,20 @@ def _has(cube: xr.Dataset, there: xr.Dataset) -> bool:
     return "time" in cube.indexes and cube.indexes["time"].equals(there.indexes["time"])
 
 
-def _without_indices(card: Card) -> Card:
-    from dataclasses import replace
-
-    from xsentinel.seasons import needed_bands
-
-    return replace(card, channels=tuple(Channel(band, 0.0, 1.0) for band in needed_bands(card)))
+def _joined(cube: xr.Dataset, card: Card, start: str | None) -> xr.Dataset:
+    """Give all bands of a card together, (band, time, y, x), as counts, and behind them its indices, float32."""
+    there = prepare(cube, card, start)
+    channels = _channels(there, card, "")
+    bands = xr.Dataset({str(c.name): c for c in channels if c.name not in INDICES})
+    packed = pack_floats(bands.drop_vars([c for c in bands.coords if c not in bands.dims and c != "spatial_ref"]), "uint16")
+    together = {"band": (REFLECTANCE, list(packed.data_vars.values()))}
+    indices = [c.reset_coords(drop=True).drop_attrs(deep=False) for c in channels if c.name in INDICES]
+    together |= {"feature": (INDEX, indices)} if indices else {}
+    stacked = {
+        name: xr.concat([part.rename(name) for part in parts], dim, combine_attrs="drop_conflicts")
+        for dim, (name, parts) in together.items()
+    }
+    return xr.Dataset(stacked)
 
 
 def _stored(what: Any, place: str, storing: Storing, **how: Any) -> xr.Dataset:
@@ -126,13 +155,20 @@ def _stored(what: Any, place: str, storing: Storing, **how: Any) -> xr.Dataset:
     return opened
 
 
-def _channel(there: xr.Dataset, card: Card, name: str) -> list[xr.DataArray]:
+def _channels(there: xr.Dataset, card: Card, name: str) -> list[xr.DataArray]:
     """Give the inputs of a card, in order."""
     bands = {str(b.name): b for b in select_bands(there, [b for b in card.bands if b not in INDICES], f"tile {name}")}
     found = [bands[b] if b in bands else there[b] for b in card.bands]
     if found[0].sizes.get("time", 1) != card.dates:
         raise GridError(f"tile {name} has {found[0].sizes.get('time', 1)} dates, and {card.dates} are learnt from")
     return found
+
+
+def open_joined(path: Path, names: Sequence[str]) -> xr.Dataset:
+    """Open a tile that a training has stored, as a cube of its channels."""
+    stored = xr.open_zarr(path, consolidated=False, mask_and_scale=False)
+    tile = Ready(path.stem, tuple(stored[v] for v in (REFLECTANCE, INDEX) if v in stored), tuple(names), xr.Dataset())
+    return xr.Dataset({str(b.name): b for b in tile.bands})
 
 
 def resolution_of(cubes: Mapping[str, xr.Dataset]) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
@@ -86,6 +87,11 @@ def freeze_norms(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
+
+
+def helps() -> bool:
+    """Tell whether this process was started to help another one train: what is done once is not done here."""
+    return bool(getattr(rank_zero_only, "rank", 0))
 
 
 def make_trainer(folder: Path, callbacks: list[Callback], processes: int, **limits: Any) -> Trainer:

@@ -61,63 +61,72 @@ class Tile:
     """The bands of a cube, in the order of a network's channels."""
 
     name: str
-    bands: tuple[Any, ...]
-    """(time, y, x), numpy or dask, as stored."""
-    encodings: tuple[Encoding, ...]
-    """How each is stored."""
+    parts: tuple[Any, ...]
+    """Bands, numpy or dask, as stored: each (time, y, x), or several together, (band, time, y, x)."""
+    codes: tuple[Encoding, ...]
+    """How each part is stored."""
     kept: Kept
     """Blocks of it and of other tiles."""
-    starts: tuple[tuple[Array, Array, Array], ...] = field(init=False)
-    """Where the blocks of each band begin and the last ends, along time, y, x."""
+    starts: tuple[tuple[Array, ...], ...] = field(init=False)
+    """Where the blocks of each part begin and the last ends, along its dimensions."""
 
     def __post_init__(self) -> None:
-        starts = tuple(tuple(_starts(sizes) for sizes in getattr(b, "chunks", [(n,) for n in b.shape])) for b in self.bands)
+        starts = tuple(tuple(_starts(sizes) for sizes in getattr(p, "chunks", [(n,) for n in p.shape])) for p in self.parts)
         object.__setattr__(self, "starts", starts)
 
     @classmethod
-    def of(cls, name: str, bands: Sequence[xr.DataArray], kept: Kept) -> Tile:
+    def of(cls, name: str, parts: Sequence[xr.DataArray], kept: Kept) -> Tile:
         """Take bands as they are: in memory, lazy, or still on disk.
 
         Raises
         ------
         GridError
-            If a band has no time.
+            If one has no time.
         """
         arrays = []
-        for band in bands:
-            if "time" not in band.dims:
-                raise GridError(f"{band.name} of tile {name} has no dimension time; land cover is learnt from several dates")
-            on_disk = band.chunks is None and not band.variable._in_memory
-            band = band.chunk(band.encoding.get("preferred_chunks", {})) if on_disk else band
-            arrays.append(band.transpose("time", "y", "x").data)
-        return cls(name, tuple(arrays), tuple(encoding_of(b) for b in bands), kept)
+        for part in parts:
+            if "time" not in part.dims:
+                raise GridError(f"{part.name} of tile {name} has no dimension time; land cover is learnt from several dates")
+            on_disk = part.chunks is None and not part.variable._in_memory
+            part = part.chunk(part.encoding.get("preferred_chunks", {})) if on_disk else part
+            arrays.append(part.transpose(..., "time", "y", "x").data)
+        return cls(name, tuple(arrays), tuple(encoding_of(p) for p in parts), kept)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Pixels along y and x."""
-        return self.bands[0].shape[1], self.bands[0].shape[2]
+        return self.parts[0].shape[-2], self.parts[0].shape[-1]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Bands of each part."""
+        return [p.shape[0] if p.ndim == 4 else 1 for p in self.parts]
 
     @property
     def is_mixed(self) -> bool:
         """Whether bands are stored in several ways, so that windows are decoded."""
-        return len({b.dtype for b in self.bands}) > 1
+        return len({p.dtype for p in self.parts}) > 1
 
     @property
-    def decoding(self) -> tuple[Encoding, ...]:
-        """How the values of a window are stored."""
-        return (Encoding(),) * len(self.bands) if self.is_mixed else self.encodings
+    def encodings(self) -> tuple[Encoding, ...]:
+        """How the values of each band of a window are stored."""
+        return tuple(Encoding() if self.is_mixed else code for code, n in zip(self.codes, self.sizes, strict=True) for _ in range(n))
 
     def cut(self, row: int, column: int, side: int) -> Array:
         """Give a window (time, band, y, x): as stored, or of mixed bands decoded, float32."""
-        n_times = self.bands[0].shape[0]
-        dtype = np.float32 if self.is_mixed else self.bands[0].dtype
-        out = np.empty((n_times, len(self.bands), side, side), dtype)
-        for k in range(len(self.bands)):
-            self._fill(k, (slice(0, n_times), slice(row, row + side), slice(column, column + side)), out[:, k])
+        n_times = self.parts[0].shape[-3]
+        dtype = np.float32 if self.is_mixed else self.parts[0].dtype
+        out = np.empty((n_times, sum(self.sizes), side, side), dtype)
+        first = 0
+        for k, n in enumerate(self.sizes):
+            window = (slice(0, n), slice(0, n_times), slice(row, row + side), slice(column, column + side))
+            here = out[:, first : first + n].swapaxes(0, 1)
+            self._fill(k, window[4 - self.parts[k].ndim :], here if self.parts[k].ndim == 4 else here[0])
+            first += n
         return out
 
-    def _fill(self, k: int, window: tuple[slice, slice, slice], out: Array) -> None:
-        """Copy a window of one band out of its blocks."""
+    def _fill(self, k: int, window: tuple[slice, ...], out: Array) -> None:
+        """Copy a window of one part out of its blocks."""
         for number in product(*(_touched(s, w) for s, w in zip(self.starts[k], window, strict=True))):
             block = self._block(k, number)
             corner = [int(s[i]) for s, i in zip(self.starts[k], number, strict=True)]
@@ -125,14 +134,14 @@ class Tile:
             ends = [min(w.stop, c + n) for w, c, n in zip(window, corner, block.shape, strict=True)]
             source = block[tuple(slice(b - c, e - c) for b, e, c in zip(begins, ends, corner, strict=True))]
             place = tuple(slice(b - w.start, e - w.start) for b, e, w in zip(begins, ends, window, strict=True))
-            out[place] = _decoded(source, self.encodings[k]) if self.is_mixed else source
+            out[place] = _decoded(source, self.codes[k]) if self.is_mixed else source
 
     def _block(self, k: int, number: tuple[int, ...]) -> Array:
-        """Give one block of a band."""
-        band = self.bands[k]
-        if isinstance(band, np.ndarray):
-            return band
-        return self.kept.get((self.name, k, number), lambda: _computed(band, number))
+        """Give one block of a part."""
+        part = self.parts[k]
+        if isinstance(part, np.ndarray):
+            return part
+        return self.kept.get((self.name, k, number), lambda: _computed(part, number))
 
 
 def _touched(starts: Array, window: slice) -> range:
