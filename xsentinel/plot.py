@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from xsentinel.accuracy.corners import corner_precision, corners
 from xsentinel.bands import CLOUDY_CLASSES, SCENE_CLASSES, scene_class_values
 from xsentinel.classes import SAFE_COLOURS
 from xsentinel.cube import encoding_of, pixel_size, select_bands
@@ -145,6 +146,49 @@ def map_array(da: xr.DataArray, *, time: Any = None, ax: Axes | None = None, **s
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.02, extend=_beyond(values, image.norm))
     bar.set_label(f"{da.name}" + (f" [{unit}]" if unit else ""))
     return _finish(ax, layer, heading)
+
+
+def map_corners(
+    da: xr.DataArray,
+    reference: xr.DataArray | None = None,
+    *,
+    radius: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the sharp corners of a map of classes over it, or which corners of a reference it keeps.
+
+    Parameters
+    ----------
+    da : xarray.DataArray (y, x)
+        Map of classes.
+    reference : xarray.DataArray (y, x), optional
+        Of the same pixels: its corners are drawn, those found again and those lost; without, those of the map.
+    radius : float, optional
+        As `xsentinel.accuracy.corner_precision`.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    GridError, XSentinelError
+        As `xsentinel.accuracy.corner_precision`.
+    """
+    ax = map_array(da, ax=ax)
+    if reference is None:
+        table = corners(da)
+        marked, text = [("o", "#000000", table)], f"{len(table)} corners"
+    else:
+        found = corner_precision(da, reference, radius=radius)
+        there = found.reference["found"]
+        marked = [("o", "#000000", found.reference[there]), ("x", "#d4145a", found.reference[~there])]
+        text = f"{there.sum()} of {len(there)} corners found again (o), the others lost (×)"
+    for form, colour, table in marked:
+        ax.plot(table["x"], table["y"], form, color=colour, markerfacecolor="white", markersize=4.5, markeredgewidth=1.2, zorder=4)
+    ax.set_title(f"{ax.get_title(loc='left')}  {text}".strip(), fontsize="medium", loc="left")
+    return ax
 
 
 def _default_style(name: str, values: npt.NDArray[Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -85,3 +85,7 @@ class DataArrayPlot:
         self, estimate: xr.DataArray, *, limits: tuple[float, float] | None = None, bins: int = 150, ax: Axes | None = None
     ) -> Axes:
         return plot_compare_.scatter(self._da, estimate, limits=limits, bins=bins, ax=ax)
+
+    @borrow(plot_.map_corners)
+    def corners(self, reference: xr.DataArray | None = None, *, radius: float | None = None, ax: Axes | None = None) -> Axes:
+        return plot_.map_corners(self._da, reference, radius=radius, ax=ax)

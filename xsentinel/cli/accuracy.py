@@ -24,8 +24,9 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--csv", type=FILE, help="Write the scores of classes there too.")
 @click.option("--markdown", type=FILE, help="Write the table there too.")
 @click.option("--plot", type=FILE, help="Draw the confusion matrix to this picture (.png, .pdf, .svg).")
+@click.option("--corners", is_flag=True, help="Tell the share of REFERENCE's sharp corners that MAP keeps (Stoian et al. 2019).")
 @errors_to_usage
-def assess(map: Path, reference: Path, ignore: tuple[str, ...], areas: bool, **options: Any) -> None:  # noqa: A002
+def assess(map: Path, reference: Path, ignore: tuple[str, ...], areas: bool, corners: bool, **options: Any) -> None:  # noqa: A002
     """Assess MAP, a map of classes, against REFERENCE on the same pixels.
 
     Both are GeoTIFFs of one band, NetCDF or Zarr. Prints producer's and user's accuracy and F1 of each class,
@@ -36,6 +37,8 @@ def assess(map: Path, reference: Path, ignore: tuple[str, ...], areas: bool, **o
     given = {"ignore": silent, "confidence": options["confidence"], "areas": mapped if areas else None}
     result = xs.accuracy.assess(mapped, truth, **given)
     click.echo(str(result))
+    if corners:
+        click.echo(f"corners: {xs.accuracy.corner_precision(mapped, truth, ignore=silent)}")
     written = [options[key] for key in ("csv", "markdown", "plot") if options[key]]
     if options["csv"]:
         result.to_csv(options["csv"])
