@@ -260,7 +260,7 @@ class Predictor:
         out[:, height:], out[:, :, width:] = 0, 0
         valid = np.empty((1, height, width), np.bool_)
         planes = np.ascontiguousarray(stored).reshape(-1, height, width)
-        fill_groups(planes, *_scaling(card, self.encodings), body.clip, half, out[:, :height, :width], valid[0])
+        fill_groups(planes, *scaling(card, self.encodings), body.clip, half, out[:, :height, :width], valid[0])
         return out, valid
 
     def _run(self, planes: Array, keep: Region) -> Array:
