@@ -335,8 +335,8 @@ def test_a_tensor_is_missing(model):
 
 
 def test_a_network_that_this_version_does_not_know(model):
-    with pytest.raises(ReadError, match=r"is a 'fgunet', which this version does not know; it knows unet"):
-        read_network(Model(replace(model.card, network="fgunet"), model.path))
+    with pytest.raises(ReadError, match=r"is a 'segformer', which this version does not know; it knows unet"):
+        read_network(Model(replace(model.card, network="segformer"), model.path))
 
 
 def test_settings_that_the_network_does_not_take(model):
