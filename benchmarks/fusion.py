@@ -324,17 +324,20 @@ def at_20m(triplet: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
     return cube, radar
 
 
+DATES = ("t−2", "t−1", "t")
+
+
 def draw(name: str, cube: xr.Dataset, radar: xr.Dataset, maps: Mapping[str, xr.DataArray], path: Path) -> None:
     """Draw what went in and what came out."""
     import matplotlib.pyplot as plt
 
-    panels = [(cube["lai"].isel(time=k), f"LAI, t−{2 - k}", "YlGn", (0, 5)) for k in (0, 1)]
+    panels = [(cube["lai"].isel(time=k), f"LAI, {DATES[k]}", "YlGn", (0, 5)) for k in (0, 1)]
     panels += [
         (maps["lai"].isel(time=2), "LAI at t, fused", "YlGn", (0, 5)),
         (maps["lai_std"].isel(time=2), "its spread over samples", "magma", (0, 0.6)),
     ]
-    panels += [(radar["VH"].isel(time=k), f"VH [dB], t−{2 - k}", "gray", (-25, -10)) for k in range(3)] + [
-        (cube["SCL"].isel(time=1), "SCL, t−1", "tab20", (0, 11))
+    panels += [(radar["VH"].isel(time=k), f"VH [dB], {DATES[k]}", "gray", (-25, -10)) for k in range(3)] + [
+        (cube["SCL"].isel(time=1), f"SCL, {DATES[1]}", "tab20", (0, 11))
     ]
     figure, axes = plt.subplots(2, 4, figsize=(16, 8), layout="constrained")
     for axis, (values, title, colours, limits) in zip(axes.flat, panels, strict=True):
