@@ -262,16 +262,17 @@ def ship(lands: Path, out: Path, initial: str | None, steps: int, rate: float) -
 @click.argument("model")
 @LANDS
 @OUT
-@click.option("--hidden", type=int, default=3, help="Looks at each date of the real site more, its past hidden.")
 @click.option("--where", type=click.Choice(["simulated", "real"]), multiple=True, default=("simulated", "real"))
-def rescore(model: str, lands: Path, out: Path, hidden: int, where: tuple[str, ...]) -> None:
+def rescore(model: str, lands: Path, out: Path, where: tuple[str, ...]) -> None:
     """Measure a trained model on the land beside what it was trained on, on other areas, and at the real site's later dates."""
     out.mkdir(parents=True, exist_ok=True)
     found = xs.load_model(model)
     run, names = network_answer(read_network(found), found.card, SAMPLES), tuple(c.name for c in found.card.channels)
     if "real" in where:
         train, _, test = real_split("time")
-        report(found, {"": test}, run, pixel_answers(collect_series(train, INPUTS, 10**9), names), "real, later dates", out, hidden)
+        fitted = pixel_answers(collect_series(train, INPUTS, 10**9), names)
+        report(found, {"": test}, run, fitted, "real, later dates as they were", out, 0, 10**6)
+        report(found, {"": test}, run, fitted, "real, later dates, pasts hidden", out, 6, 10**6)
     if "simulated" in where:
         sources, beside, other, _ = simulated_sources(lands)
         sides = {"": collect_series(beside, INPUTS, 10**9), "other area": collect_series(other, INPUTS, 10**9)}
