@@ -243,10 +243,10 @@ def carried_over(by: str, model: xs.Model, train: Sources, held: Sources, test: 
 @LANDS
 @OUT
 @click.option("--initial", type=click.Path(exists=True), help="A model of the same planes and widths to go on from.")
-@click.option("--steps", type=int, default=3000)
+@click.option("--steps", type=int, default=1000)
 @click.option("--rate", type=float, default=2e-3)
 def ship(lands: Path, out: Path, initial: str | None, steps: int, rate: float) -> None:
-    """Train ``lai-fusion``: on simulated land and on the real site before the day that its test dates begin at."""
+    """Train ``lai-fusion``: from carried-all of ``simulated`` on, with the real site before the day that its test dates begin at."""
     train, _, _, held = simulated_sources(lands)
     real, held_real, _ = real_split("time")
     ((name, part),) = real.items()
