@@ -346,3 +346,17 @@ def test_the_normalisation_is_that_of_the_predictor() -> None:
     low, high = np.array([c.low for c in channels]), np.array([c.high for c in channels])
     np.testing.assert_allclose(found[0, :, 0, 0], (0.5 - low) / (high - low), rtol=1e-5)
     assert not found[0, :, 1, 1].any()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_shipped_model_beats_the_last_clear_date_under_clouds(data: Path) -> None:
+    """At the real site's dates after those that it was trained on."""
+    folder = data / "cubes" / "worldcereal" / "00002806639B424A"
+    cube = xs.open(folder, resolution=20, chunks=None)
+    radar = xs.open(next(folder.glob("S1_*.nc")), like=cube).compute()
+    clear = cube.s2.lai().lai.where(~cube.SCL.isin([0, 1, 3, 7, 8, 9, 10, 11]))
+    later = FusionSource(cube, radar, clear.where(cube.time >= np.datetime64("2018-07-01")))
+    table = evaluate_fusion("lai-fusion", {"site": later}, samples=3).set_index(["method", "group"])
+    assert table.RMSE["lai-fusion", "cloudy"] < 0.8 * table.RMSE["last clear", "cloudy"]
+    assert table.RMSE["lai-fusion", "all"] < table.RMSE["last clear", "all"]
+    assert 0.85 < table["coverage 95 %"]["lai-fusion", "all"] < 1
