@@ -246,7 +246,7 @@ def carried_over(by: str, model: xs.Model, train: Sources, held: Sources, test: 
 @click.option("--steps", type=int, default=1000)
 @click.option("--rate", type=float, default=2e-3)
 def ship(lands: Path, out: Path, initial: str | None, steps: int, rate: float) -> None:
-    """Train ``lai-fusion``: from carried-all of ``simulated`` on, with the real site before the day that its test dates begin at."""
+    """Train ``lai-fusion``: from carried-all of ``simulated`` on, with the real site before its test dates; the shipped went on twice."""
     train, _, _, held = simulated_sources(lands)
     real, held_real, _ = real_split("time")
     ((name, part),) = real.items()
