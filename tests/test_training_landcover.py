@@ -284,6 +284,7 @@ def of_one_class(labels):
         (lambda: bad(cube=lambda c: c + 5000), {}, "reflectance is between 0 and 1"),
         (coarser, {}, "pixels of a 10, b 20"),
         (lambda: bad(cube=lambda c: c * 0 + 0.2), {}, "almost everywhere"),
+        (bad, {"patience": 2, "shares": {"train": 0.6, "test": 0.4}}, "watches the side 'validation'"),
     ],
 )
 def test_what_cannot_be_learnt_from(tmp_path, given, how, words):

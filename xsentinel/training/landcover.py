@@ -176,7 +176,7 @@ def train_landcover(
     storing = Storing(Path(out), options.progress)
     how = Making(options.shares, options.block, seed, options.start)
     ready = [make_ready(n, cube, labels, rough, how, storing) for n, (cube, labels) in tiles.items()]
-    learnt = _Learnt.of(ready, rough, start, chosen)
+    learnt = _Learnt.of(ready, rough, start)
     card = replace(rough, channels=learnt.channels, classes=learnt.classes)
     network, card = _fit(card, chosen, learnt, start, Path(out), seed, options)
     _leave_if_second()
@@ -272,7 +272,7 @@ class _Learnt:
     channels: tuple[Channel, ...]
 
     @classmethod
-    def of(cls, ready: Sequence[Ready], card: Card, start: Model | None, preset: LandcoverPreset) -> _Learnt:
+    def of(cls, ready: Sequence[Ready], card: Card, start: Model | None) -> _Learnt:
         maps = [labels_on(tile.labels, "train") for tile in ready]
         known = classes_in(ready)
         counts: dict[int, int] = {c.code: 0 for c in known}
@@ -335,6 +335,8 @@ def _fit(card: Card, preset: LandcoverPreset, learnt: _Learnt, start: Model | No
     network = build_network(card) if start is None else read_network(start)
     looks = learnt.held(preset)
     held = None if looks is None else (learnt.cutter(card, [m.rename("validation") for m in looks[0]], kept, preset.patch), looks[1])
+    if held is None and run.patience is not None:
+        raise XSentinelError("patience watches the side 'validation', on which no tile has labels; give it a share, or leave patience out")
     places = learnt.places(preset)
     steps = preset.steps or max(1, len(places.corners) * preset.step**2 // preset.patch**2 // preset.batch)
     patches = Patches(cutter, places, held, run.threads)
