@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SHIPPED = {
     "lai-unet": "U-Net of Albughdadi et al. (2020), thinner, with angles and platform as inputs",
     "crops-simulated": "17 classes of simulated landscapes from 12 monthly composites, for trying out",
+    "landcover-simulated": "FG-UNET of Stoian et al. (2019), 17 classes of simulated landscapes from 33 equal dates, for trying out",
     "crops-canada": "seven crops of Canada from 12 monthly composites of a calendar year",
 }
 """Models that come with the package → what they are."""
