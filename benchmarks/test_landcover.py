@@ -23,7 +23,7 @@ from xsentinel.models.card import Card, Channel, EqualDates
 from xsentinel.models.networks import build_network
 
 DATES, CLASSES = 33, 17
-SIDES = (64, 128, 256, 512)
+SIDES = (32, 64, 128, 256)
 """Windows among which the bare module's best is looked for; all its pixels count, those of its halo too."""
 NETWORKS: dict[str, dict[str, Any]] = {"FG-UNET": {}, "U-Net 3 steps": {"pixel": []}, "MLP 3 layers": {"widths": []}}
 """Rows of the paper's Table 2 → settings."""
@@ -32,7 +32,7 @@ NETWORKS: dict[str, dict[str, Any]] = {"FG-UNET": {}, "U-Net 3 steps": {"pixel":
 @pytest.fixture(scope="module")
 def part(layout: Layout) -> Layout:
     """Give a part of a tile, whole windows of it: a pixel costs as much in a larger one."""
-    return Layout(640, 320) if layout.side > 1000 else Layout(32, 32)
+    return Layout(480, 240) if layout.side > 1000 else Layout(32, 32)
 
 
 @cache

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xsentinel.kernels.channels import fill_channels, fill_dates
+from xsentinel.kernels.channels import fill_channels, fill_dates, fill_groups
 
 GEOMETRY = 7.5
 """What stands in the planes of geometry."""
@@ -161,3 +162,45 @@ def test_series_are_as_the_twin_fills_them(dtype, n_dates, n_bands, height, widt
     expected, expected_valid = dates_twin(stored, gain, shift, nodata, least)
     np.testing.assert_array_equal(valid, expected_valid)
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+@pytest.mark.parametrize("half", [False, True])
+@given(
+    groups=st.integers(1, 4),
+    per=st.integers(1, 5),
+    height=st.integers(1, 5),
+    width=st.integers(1, 30),
+    clip=st.booleans(),
+    seed=st.integers(0, 999),
+)
+def test_images_of_groups_against_twin(dtype, half, groups, per, height, width, clip, seed):
+    n, n_channels = groups * per, per + 3
+    stored, factors = stored_bands(dtype, (n, height, width), seed, 0.05), scaling(dtype, n, seed)
+    large, valid = (
+        np.full((groups, height + 1, width + 2, n_channels), 7, np.uint16 if half else np.float32),
+        np.empty((height, width), bool),
+    )
+    out = large[:, :height, :width]
+    fill_groups(stored, *factors, clip, half, out, valid)
+    planes, seen = twin(stored, *factors, np.zeros((height, width, n), np.float32), np.ones((height, width), bool))
+    planes = np.where(seen[..., None], planes.clip(0, 1) if clip else planes, 0)
+    found = torch.from_numpy(out.copy())
+    values = (found.view(torch.bfloat16) if half else found).float().numpy()
+    expected = planes.reshape(height, width, groups, per).transpose(2, 0, 1, 3)
+    np.testing.assert_allclose(values[..., :per], expected, rtol=2**-8 if half else 1e-5, atol=1e-5)
+    assert (values[..., per] == 1).all()
+    assert (values[..., per + 1 :] == 0).all()
+    np.testing.assert_array_equal(valid, seen)
+    assert (large[:, height:] == 7).all()
+    assert (large[:, :, width:] == 7).all()
+
+
+def test_bfloat16_is_rounded_as_torch_rounds():
+    values = np.random.default_rng(0).uniform(-3, 3, (4, 6, 50)).astype(np.float32)
+    values[0, 0, :4] = [1.00390625, 1.01171875, 0, -0.0]  # ties: to the even one
+    factors = np.ones(4, np.float32), np.zeros(4, np.float32), np.full(4, np.nan, np.float32)
+    out, valid = np.empty((1, 6, 50, 5), np.uint16), np.empty((6, 50), bool)
+    fill_groups(values, *factors, False, True, out, valid)
+    theirs = torch.from_numpy(values).bfloat16().permute(1, 2, 0)
+    torch.testing.assert_close(torch.from_numpy(out[0, ..., :4].copy()).view(torch.bfloat16), theirs, rtol=0, atol=0)

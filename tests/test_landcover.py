@@ -163,6 +163,16 @@ def test_single_dates_are_filled_lazily(model):
     xr.testing.assert_allclose(lazy.compute(), eager)
 
 
+@pytest.mark.parametrize("samples", [0, 3])
+def test_bfloat16_changes_little(model, samples):
+    cube = year((24, 40, 30), stored=True)
+    fine, coarse = (cube.s2.landcover(model, samples=samples, precision=p, probabilities=True) for p in ("fp32", "bf16"))
+    assert np.abs(coarse.probability - fine.probability).mean() < 0.01
+    assert (coarse.class_code == fine.class_code).mean() > 0.97
+    lazy = cube.chunk(y=17, x=11).s2.landcover(model, samples=samples, precision="bf16", probabilities=True)
+    np.testing.assert_allclose(lazy.probability.compute(scheduler="synchronous"), coarse.probability, atol=0.03)
+
+
 @given(st.integers(2, 60), st.integers(60, 800))
 def test_laws_of_equal_dates(n, span):
     days = np.array(EqualDates(span_days=span).days(n))
