@@ -113,14 +113,15 @@ def test_a_network_learns_and_its_card_says_how(trained):
     assert float((maps["class"] == truth).where(truth > 0).mean()) == pytest.approx(scores.OA["west"], abs=0.02)
 
 
-def test_training_is_a_function_of_its_seed_whatever_the_cubes_are_stored_in(trained, tmp_path):
-    _, model = trained
-    cubes = {name: (cube.chunk(time=3, y=20, x=37), labels.chunk(y=50)) for name, (cube, labels) in tiles(stored=True).items()}
+def test_training_is_a_function_of_its_seed_whatever_the_cubes_are_stored_in(tmp_path):
+    short = {"epochs": 2, "steps": 3}
+    model = train(tmp_path / "memory", **short)
+    cubes = {name: (cube.chunk(time=3, y=50, x=60), labels.chunk(y=50)) for name, (cube, labels) in tiles(stored=True).items()}
     cubes["west"][0].to_zarr(tmp_path / "west.zarr", consolidated=False)
     opened = xr.open_zarr(tmp_path / "west.zarr", mask_and_scale=False, consolidated=False, chunks=None)
-    again = train(tmp_path, tiles=cubes | {"west": (opened, cubes["west"][1])}, cache=100_000)
+    again = train(tmp_path / "lazy", tiles=cubes | {"west": (opened, cubes["west"][1])}, cache=500_000, **short)
     assert again.card.digest == model.card.digest
-    assert train(tmp_path / "other", seed=1, epochs=1).card.digest != model.card.digest
+    assert train(tmp_path / "other", seed=1, **short).card.digest != model.card.digest
 
 
 def test_channels_are_the_exact_percentiles_of_all_tiles():
@@ -158,9 +159,9 @@ def test_a_lazy_cube_of_single_dates_is_filled_and_stored_once(tmp_path):
 
 
 def test_a_training_that_is_killed_goes_on_as_if_it_had_not_been(trained, tmp_path):
-    whole = train(tmp_path / "whole", preset=replace(SMALL, batch=4, warm_up=0), epochs=30)
+    whole = train(tmp_path / "whole", preset=replace(SMALL, batch=4, warm_up=0), epochs=12)
     out, table = tmp_path / "killed", tmp_path / "killed" / "checkpoints" / "landcover" / "history.csv"
-    command = [sys.executable, "-m", "tests.landcover", str(out), "1", "30"]
+    command = [sys.executable, "-m", "tests.landcover", str(out), "1", "12"]
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True)
     while not (table.exists() and table.read_text().count("\n") > 3):
         assert process.poll() is None, "it ended before it could be killed"
@@ -168,9 +169,9 @@ def test_a_training_that_is_killed_goes_on_as_if_it_had_not_been(trained, tmp_pa
     os.killpg(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     n_before = len(history(out))
-    assert n_before < 30
+    assert n_before < 12
     assert not (out / "landcover.safetensors").exists()
-    resumed = train(out, preset=replace(SMALL, batch=4, warm_up=0), epochs=30, resume=True)
+    resumed = train(out, preset=replace(SMALL, batch=4, warm_up=0), epochs=12, resume=True)
     columns = ["epoch", "step", "rate", "loss", "kappa"]
     pd.testing.assert_frame_equal(history(out)[columns], history(tmp_path / "whole")[columns], rtol=1e-6)
     assert resumed.card.digest == whole.card.digest
