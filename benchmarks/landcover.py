@@ -54,10 +54,8 @@ def away(tile: str) -> dict[str, Plan]:
         f"forest-without-{key}": Plan("forest", others, mapped=(tile,)),
         network: Plan("fgunet", others, mapped=(tile,)),
         f"forest-few-{key}": Plan("forest", others, few=tile, mapped=(tile,)),
-        f"fgunet-tuned-{key}": Plan(
-            "fgunet", (), few=tile, mapped=(tile,), initial=f"fgunet-without-{key}", steps=60, changed={"rate": 5e-4}
-        ),
-        f"features-few-{key}": Plan("features", others, few=tile, mapped=(tile,), initial=f"fgunet-without-{key}"),
+        f"fgunet-tuned-{key}": Plan("fgunet", (), few=tile, mapped=(tile,), initial=network, steps=60, changed={"rate": 5e-4}),
+        f"features-few-{key}": Plan("features", others, few=tile, mapped=(tile,), initial=network),
     }
 
 

@@ -21,6 +21,7 @@ SHIPPED = {
     "lai-unet": "U-Net of Albughdadi et al. (2020), thinner, with angles and platform as inputs",
     "lai-fusion": "LAI under clouds from Sentinel-1 and each pixel's last two clear dates, after Wang et al. (2023), thinner",
     "crops-simulated": "17 classes of simulated landscapes from 12 monthly composites, for trying out",
+    "landcover-simulated": "FG-UNET of Stoian et al. (2019), 17 classes of simulated landscapes from 33 equal dates, for trying out",
     "crops-canada": "seven crops of Canada from 12 monthly composites of a calendar year",
 }
 """Models that come with the package → what they are."""

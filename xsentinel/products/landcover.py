@@ -34,7 +34,7 @@ def landcover(
     ds : xarray.Dataset
         A cube: bands (time, y, x), float32 reflectance [1] with NaN gaps or uint16 as stored, clouds masked.
     model : str, path or Model
-        As `xsentinel.load_model` finds it.
+        As `xsentinel.load_model` finds it; "landcover-simulated" comes along, of no real land.
     start : str, optional
         First day of the season, such as "2018-01-01"; dates before it and after its end are left out. By default all
         dates must lie within one season.
