@@ -201,6 +201,11 @@ def test_a_folder_of_none_or_several_cards(tmp_path, names):
     assert all(name in str(caught.value) for name in cards)
 
 
+def test_what_a_job_leaves_beside_a_card_is_none(model):
+    (Path(model.path).parent / "job.json").write_text("{}")
+    assert load_model(Path(model.path).parent) == model
+
+
 def test_the_weights_are_missing(model):
     os.remove(model.path)
     with pytest.raises(ReadError, match=r"weights of field<1>-v1\.2 cannot be read at .*: No such file.*; on a cluster every worker"):

@@ -117,7 +117,8 @@ def _known() -> str:
 def _find_card(path: Path) -> Path:
     """Find the card of a path that a user gave."""
     if path.is_dir():
-        cards = sorted(path.glob("*.json"))
+        every = sorted(path.glob("*.json"))
+        cards = [card for card in every if card.with_suffix(".safetensors").exists()] or every  # a job's files may lie beside
         if len(cards) != 1:
             raise ReadError(f"{path} holds {len(cards)} model cards (.json); name one of them: {[c.name for c in cards]}")
         return cards[0]

@@ -44,8 +44,8 @@ class Grid:
         return x[0], y[0], x[1], y[1]
 
 
-def grid_of(cube: xr.Dataset | xr.DataArray) -> Grid:
-    """Read the grid of a cube.
+def grid_of(cube: xr.Dataset | xr.DataArray, what: str = "cube") -> Grid:
+    """Read the grid of a cube, or of what else it is called in errors.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def grid_of(cube: xr.Dataset | xr.DataArray) -> Grid:
 
     crs = cube.rio.crs
     if crs is None:
-        raise GridError("the CRS of the cube is unknown, so labels cannot be laid on it; cube.rio.write_crs('EPSG:...') tells it")
+        raise GridError(f"the CRS of the {what} is unknown, so where it lies is not known; .rio.write_crs('EPSG:...') tells it")
     dy, dx = pixel_size(cube)
     transform = Affine(dx, 0, float(cube["x"][0]) - dx / 2, 0, dy, float(cube["y"][0]) - dy / 2)
     holders = cube.data_vars.values() if isinstance(cube, xr.Dataset) else [cube]
@@ -154,7 +154,7 @@ def _on_grid(raster: xr.DataArray, cube: xr.Dataset | xr.DataArray, grid: Grid) 
     if raster.ndim != 2 or set(raster.dims) != {"y", "x"}:
         raise GridError(f"the raster has dims {', '.join(map(str, raster.dims))}; labels are (y, x): squeeze or select others")
     raster = raster.transpose("y", "x")
-    own = grid_of(raster)
+    own = grid_of(raster, "raster")
     same = (
         own.shape == grid.shape
         and own.crs == grid.crs
