@@ -455,15 +455,15 @@ def computed_block(note: Path) -> int:
 def test_ctrl_c_stops_and_resumes(forks: Any, tmp_path: Path, undisturbed: Path) -> None:
     notes, store = tmp_path / "notes", tmp_path / "a.zarr"
     notes.mkdir()
-    process = forks.Process(target=job, args=(str(store), str(notes), 0.15))
+    process = forks.Process(target=job, args=(str(store), str(notes), 0.3))
     process.start()
-    while len(list(notes.iterdir())) < 4:
+    while len(list(notes.iterdir())) < 3:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
-    process.join(20)
+    process.join(30)
     assert process.exitcode == 1  # KeyboardInterrupt
     assert 0 < len(done_blocks(store)) < N_BLOCKS
-    job(str(store), str(notes), 0.15)
+    job(str(store), str(notes), 0.3)
     assert xs.batch.verify(store) == []
 
 
