@@ -218,13 +218,13 @@ def test_tables(tmp_path):
     row = table.iloc[4]
     assert row["mean"] == found["mean"].sel(parcel=row["parcel"], time=row["time"])
     assert row.geometry.equals(found.geometry.values[1])
-    (csv,), (parquet,) = found.s2.to_csv(tmp_path / "t.csv"), found.s2.to_geoparquet(tmp_path / "t.parquet")
+    (csv,), (parquet,) = found.s2.to_file(tmp_path / "t.csv"), found.s2.to_file(tmp_path / "t.parquet")
     assert list(pd.read_csv(csv).columns) == ["parcel", "time", "mean", "std", "p10", "count", "crop", "area"]
     assert gpd.read_parquet(parquet).geometry.iloc[4].equals(row.geometry)
     with pytest.raises(xs.WriteError, match="overwrite"):
-        found.s2.to_csv(tmp_path / "t.csv")
+        found.s2.to_file(tmp_path / "t.csv")
     with pytest.raises(xs.WriteError, match=r"\.txt"):
-        found.s2.to_csv(tmp_path / "t.txt")
+        found.s2.to_file(tmp_path / "t.txt")
     with pytest.raises(xs.XSentinelError, match="parcels"):
         maps().to_dataset().s2.to_table()
 

@@ -286,7 +286,7 @@ def test_bad_requests_are_named(cubes: dict[str, xr.Dataset], tmp_path: Path) ->
     with pytest.raises(xs.XSentinelError, match="train_lai has no epochs; it takes resume"):
         train_lai(cubes, tmp_path, epochs=3)
     coarse = {"a": cubes["zurich/west"], "b": cubes["zurich/east"].isel(x=slice(None, None, 2))}
-    with pytest.raises(xs.XSentinelError, match=r"the cubes have pixels of \[20.0, 40.0\]"):
+    with pytest.raises(xs.XSentinelError, match=r"the cubes have pixels of a 20, b 40"):
         train_lai(coarse, tmp_path, preset=SMALL)
     with pytest.raises(xs.XSentinelError, match="domain is 'all'; it is one of range, grid, any"):
         evaluate_lai("lai-unet", cubes, domain="all")

@@ -232,7 +232,7 @@ def test_scores_are_those_of_numpy(cube):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda c, f: train_dynamics({"a": c}, f, preset="best"), "'best' is not known; the presets of dynamics are default"),
+        (lambda c, f: train_dynamics({"a": c}, f, preset="best"), "'best' is not known; the presets are default"),
         (lambda c, f: train_dynamics({"a": c}, f, speed=3), "train_dynamics has no speed"),
         (lambda c, f: train_dynamics({"a": c, "b": c.drop_vars("B04")}, f, preset=QUICK), "same bands in all cubes"),
         (lambda c, f: train_dynamics({"a": c}, f, preset=QUICK, until="2017-01-02"), "1 dates lie before"),

@@ -9,6 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from xsentinel.bands import CLOUDY_CLASSES, scene_class_values
+from xsentinel.cube import band_variables
 from xsentinel.errors import GridError, TimeError
 from xsentinel.kernels.scores import agreement
 
@@ -138,9 +140,6 @@ def calendar(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
 
 def _clear(ds: xr.Dataset) -> npt.NDArray[np.float64]:
     """Give the share of clear pixels of each date."""
-    from xsentinel.bands import CLOUDY_CLASSES, scene_class_values
-    from xsentinel.cube import band_variables
-
     if "time" not in ds.coords or "time" not in ds.dims:
         raise TimeError("the dataset has no dimension time with dates, so there is no calendar of them")
     if "SCL" in ds:

@@ -326,11 +326,7 @@ class S2Dataset:
         return table_.to_table(self._ds)
 
     @borrow(table_.write_table)
-    def to_csv(self, path: str | PathLike[str], *, overwrite: bool = False) -> list[str]:
-        return table_.write_table(self._ds, path, overwrite=overwrite)
-
-    @borrow(table_.write_table)
-    def to_geoparquet(self, path: str | PathLike[str], *, overwrite: bool = False) -> list[str]:
+    def to_file(self, path: str | PathLike[str], *, overwrite: bool = False) -> list[str]:
         return table_.write_table(self._ds, path, overwrite=overwrite)
 
     @borrow(cog_.to_cog)

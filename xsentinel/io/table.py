@@ -77,16 +77,17 @@ def write_table(ds: xr.Dataset, path: str | PathLike[str], *, overwrite: bool = 
 
     Examples
     --------
-    >>> lai.s2.parcels(fields).s2.to_csv("fields.csv")  # doctest: +SKIP
+    >>> lai.s2.parcels(fields).s2.to_file("fields.csv")  # doctest: +SKIP
     """
     file = Path(path)
-    if file.suffix.lower() not in WRITERS:
+    write = WRITERS.get(file.suffix.lower())
+    if write is None:
         raise WriteError(f"{file} ends in {file.suffix or 'nothing'}; tables are written to {', '.join(WRITERS)}")
     if file.exists() and not overwrite:
         raise WriteError(f"{file} is there already; give overwrite=True to replace it")
     table = to_table(ds)
     try:
-        WRITERS[file.suffix.lower()](table, file)
+        write(table, file)
     except (OSError, ImportError) as err:
         raise WriteError(f"the table cannot be written to {file}: {err}") from err
     return [str(file)]

@@ -12,12 +12,12 @@ import xarray as xr
 
 from xsentinel.blocks.zones import over_zones
 from xsentinel.cube import STORAGE_ATTRS, check_times, nodata_code
-from xsentinel.errors import GridError, XSentinelError
+from xsentinel.errors import XSentinelError
 from xsentinel.kernels.scale import decode
 from xsentinel.kernels.threads import n_cores
 from xsentinel.kernels.zonal import MOMENTS, Zones, majorities, moments, quantiles
 from xsentinel.samples.labels import Grid, grid_of
-from xsentinel.samples.polygons import check_polygons
+from xsentinel.samples.polygons import check_polygons, in_pixels, outlines_on
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -114,7 +114,8 @@ def parcels(
     wanted, layers = _wanted(stats), _layers(data)
     check_polygons(polygons)
     grid = grid_of(data)
-    shapes = _in_pixels(polygons, grid)
+    outline, _ = outlines_on(polygons, grid)
+    shapes = _placed(outline, grid)
     found: dict[str, xr.DataArray] = {}
     for layer in layers:
         own, dims = _fitting(wanted, layer), ("parcel", "time") if "time" in layer.dims else ("parcel",)
@@ -126,7 +127,7 @@ def parcels(
     if not found:
         raise XSentinelError(f"of maps of classes {', '.join(stats)} say nothing; give stats=('majority', 'valid')")
     times = next((la["time"] for la in layers if "time" in la.dims), None)
-    coords = _coords(polygons, grid, name) | ({} if times is None else {"time": times.variable})
+    coords = _coords(polygons, outline, name) | ({} if times is None else {"time": times.variable})
     attrs = data.attrs if isinstance(data, xr.Dataset) else {}
     return xr.Dataset(found, coords, attrs | {"coverage": "exact" if coverage else "centres"})
 
@@ -181,28 +182,12 @@ def _layers(data: xr.Dataset | xr.DataArray) -> list[xr.DataArray]:
     return [a.transpose(*(d for d in ("time", "y", "x") if d in a.dims)) for a in maps]
 
 
-def _in_pixels(polygons: gpd.GeoDataFrame, grid: Grid) -> Array:
-    """Bring polygons to (column, −row) of the grid, in which any grid is north up with pixels of 1.
-
-    Raises
-    ------
-    GridError
-        If none touches it.
-    """
+def _placed(outline: gpd.GeoSeries, grid: Grid) -> Array:
+    """Give polygons in (column, −row) of the grid, in which any grid is north up with pixels of 1."""
     import shapely
 
-    outline = polygons.geometry.to_crs(grid.crs.to_wkt())
-    if not shapely.intersects(outline.values, shapely.box(*grid.bounds)).any():
-        west, south, east, north = outline.total_bounds
-        left, bottom, right, top = grid.bounds
-        raise GridError(
-            f"none of the {len(polygons)} polygons touches the maps: they lie at x {west:g}–{east:g}, y {south:g}–{north:g} in "
-            f"{grid.crs}, the maps at x {left:g}–{right:g}, y {bottom:g}–{top:g}; check that their CRS ({polygons.crs}) is right"
-        )
-    a, b, c, d, e, f = tuple(~grid.transform)[:6]
-    matrix, shift = np.array([[a, -d], [b, -e]]), (c, -f)
-    moved: Array = shapely.transform(outline.to_numpy(), lambda xy: xy @ matrix + shift)
-    return moved
+    placed: Array = shapely.transform(in_pixels(outline.to_numpy(), grid), lambda xy: xy * (1, -1))
+    return placed
 
 
 def _summarised(layer: xr.DataArray, shapes: Array, grid: Grid, wanted: Wanted, coverage: bool) -> Any:
@@ -255,7 +240,7 @@ def _attrs(layer: xr.DataArray, stat: str) -> dict[Hashable, Any]:
     return own | {"long_name": f"{words} of {what} over the parcel", "cell_methods": f"area: {words.replace(' ', '_')}"}
 
 
-def _coords(polygons: gpd.GeoDataFrame, grid: Grid, name: str | None) -> dict[str, Any]:
+def _coords(polygons: gpd.GeoDataFrame, outline: gpd.GeoSeries, name: str | None) -> dict[str, Any]:
     """Give parcels, their geometry and the table's columns."""
     if name is not None and name not in polygons.columns:
         raise XSentinelError(f"the polygons have no column {name!r}; they have {', '.join(map(str, polygons.columns))}")
@@ -263,7 +248,6 @@ def _coords(polygons: gpd.GeoDataFrame, grid: Grid, name: str | None) -> dict[st
     if len(set(names.tolist())) < len(names):
         what = "the index" if name is None else f"column {name!r}"
         raise XSentinelError(f"{what} names parcels more than once; polygons.reset_index(drop=True) numbers them")
-    geometry = polygons.geometry.to_crs(grid.crs.to_wkt()).to_numpy()
     others = [c for c in polygons.columns if c not in (polygons.geometry.name, name, "parcel", "time", "geometry")]
-    coords: dict[str, Any] = {"parcel": ("parcel", names), "geometry": ("parcel", geometry, {"crs": grid.crs.to_string()})}
+    coords: dict[str, Any] = {"parcel": ("parcel", names), "geometry": ("parcel", outline.to_numpy(), {"crs": outline.crs.to_string()})}
     return coords | {str(c): ("parcel", polygons[c].to_numpy()) for c in others}

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from xsentinel.cube import STORAGE_ATTRS, check_times
+from xsentinel.cube import check_times
 from xsentinel.errors import TimeError, XSentinelError
 from xsentinel.kernels.seasons import MARKS, season_marks
 
@@ -134,7 +134,7 @@ def _label(marks: xr.DataArray, data: xr.DataArray, starts: list[pd.Timestamp], 
     of = {"integral": f"{units} day".removeprefix("1 "), "length": "day"} | dict.fromkeys(DAYS, "day of the year")
     what = data.attrs.get("long_name", "the series" if data.name is None else data.name)
     rest = [d for d in data.dims if d != "time"]
-    kept = {k: v for k, v in data.attrs.items() if k in ("grid_mapping",) and k not in STORAGE_ATTRS}
+    kept = {k: v for k, v in data.attrs.items() if k == "grid_mapping"}
     found = {}
     for k, mark in enumerate(MARKS):
         said = {"long_name": f"{SAID[mark]} of {what}", "units": of.get(mark, units)} | kept

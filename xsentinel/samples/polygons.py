@@ -179,19 +179,11 @@ def _prepared(polygons: gpd.GeoDataFrame, codes: npt.NDArray[np.uint8], grid: Gr
     """Bring polygons to the grid's CRS, leave out what has no class or lies outside, erode, and sort by class."""
     import shapely
 
-    outline = polygons.geometry.to_crs(grid.crs.to_wkt())
-    touches = shapely.intersects(outline.values, shapely.box(*grid.bounds))
-    if not touches.any():
-        west, south, east, north = outline.total_bounds
-        left, bottom, right, top = grid.bounds
-        raise GridError(
-            f"none of the {len(polygons)} polygons touches the cube: they lie at x {west:g}–{east:g}, y {south:g}–{north:g} in "
-            f"{grid.crs}, the cube at x {left:g}–{right:g}, y {bottom:g}–{top:g}; check that their CRS ({polygons.crs}) is right"
-        )
+    outline, touches = outlines_on(polygons, grid)
     chosen = touches & (codes > 0)
     kept = _shrunk(outline[chosen], erode).to_numpy()
     there = ~shapely.is_empty(kept)
-    shapes = Shapes(_in_pixels(kept[there], grid), codes[chosen][there], np.flatnonzero(chosen).astype(np.uint32)[there] + np.uint32(1))
+    shapes = Shapes(in_pixels(kept[there], grid), codes[chosen][there], np.flatnonzero(chosen).astype(np.uint32)[there] + np.uint32(1))
     counts = {
         "polygons": len(polygons),
         "polygons_burnt": len(shapes),
@@ -202,7 +194,29 @@ def _prepared(polygons: gpd.GeoDataFrame, codes: npt.NDArray[np.uint8], grid: Gr
     return shapes[np.argsort(shapes.codes, kind="stable")], counts
 
 
-def _in_pixels(geometries: Array, grid: Grid) -> Array:
+def outlines_on(polygons: gpd.GeoDataFrame, grid: Grid) -> tuple[gpd.GeoSeries, npt.NDArray[np.bool_]]:
+    """Give polygons in the CRS of a grid, and which of them touch it.
+
+    Raises
+    ------
+    GridError
+        If none does.
+    """
+    import shapely
+
+    outline = polygons.geometry.to_crs(grid.crs.to_wkt())
+    touches: npt.NDArray[np.bool_] = shapely.intersects(outline.values, shapely.box(*grid.bounds))
+    if not touches.any():
+        west, south, east, north = outline.total_bounds
+        left, bottom, right, top = grid.bounds
+        raise GridError(
+            f"none of the {len(polygons)} polygons touches the cube: they lie at x {west:g}–{east:g}, y {south:g}–{north:g} in "
+            f"{grid.crs}, the cube at x {left:g}–{right:g}, y {bottom:g}–{top:g}; check that their CRS ({polygons.crs}) is right"
+        )
+    return outline, touches
+
+
+def in_pixels(geometries: Array, grid: Grid) -> Array:
     """Bring polygons from the CRS to columns and rows."""
     import shapely
 

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from xsentinel.models.network import Masks, Network, draw
 from xsentinel.training.crop_presets import CropPreset, Variation
-from xsentinel.training.loop import make_trainer
+from xsentinel.training.loop import best_weights, make_trainer
 
 
 @dataclass(frozen=True)
@@ -218,8 +218,7 @@ def descend(
         torch.manual_seed(task.key[0])
         trainer.fit(task, ckpt_path=str(last) if resume and last.exists() else None)
     if best:
-        state = torch.load(folder / "best.ckpt", weights_only=True, map_location="cpu")["state_dict"]
-        task.network.load_state_dict({k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")})
+        task.network.load_state_dict(best_weights(folder))
     return trainer
 
 

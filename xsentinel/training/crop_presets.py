@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from xsentinel.errors import XSentinelError
+from xsentinel.training.presets import find_preset
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,4 @@ def get_crop_preset(name: str) -> CropPreset:
     XSentinelError
         If there is none of that name.
     """
-    if name not in CROP_PRESETS:
-        raise XSentinelError(f"preset {name!r} is not known; the presets are {', '.join(CROP_PRESETS)}")
-    return CROP_PRESETS[name]
+    return find_preset(name, CROP_PRESETS)

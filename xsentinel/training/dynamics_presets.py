@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from xsentinel.errors import XSentinelError
 from xsentinel.kernels.forecast import YEAR
+from xsentinel.training.presets import find_preset
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,4 @@ def get_dynamics_preset(name: str) -> DynamicsPreset:
     XSentinelError
         If there is none.
     """
-    if name not in PRESETS:
-        raise XSentinelError(f"preset {name!r} is not known; the presets of dynamics are {', '.join(PRESETS)}")
-    return PRESETS[name]
+    return find_preset(name, PRESETS)

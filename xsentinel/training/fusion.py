@@ -16,7 +16,7 @@ from torch import Tensor
 
 from xsentinel.blocks.model import Model, load_model, read_network, save_model
 from xsentinel.errors import XSentinelError
-from xsentinel.models.card import Card, Output
+from xsentinel.models.card import Card
 from xsentinel.models.fusion import Fusion
 from xsentinel.models.network import Masks, Network
 from xsentinel.models.networks import build_network
@@ -25,13 +25,10 @@ from xsentinel.training.fusion_batches import FusionBatches, channels_of
 from xsentinel.training.fusion_presets import FusionPreset, get_fusion_preset
 from xsentinel.training.fusion_scores import BASELINES, Tally, held_out_answers, looks, network_answer, pixel_answers
 from xsentinel.training.fusion_series import FusionSeries, FusionSource, collect_series
-from xsentinel.training.loop import Regression, fit
-from xsentinel.training.patches import split_by_place
+from xsentinel.training.lai import LAI, SAMPLES
+from xsentinel.training.loop import Regression, best_weights, fit
+from xsentinel.training.patches import resolution_of, split_by_place
 from xsentinel.version import __version__
-
-LAI = Output("lai", "leaf area index", "m2 m-2", "leaf_area_index", 0.0, 8.0)
-SAMPLES = 30
-"""Monte Carlo samples of the calibration."""
 
 STAGES = {"radar": "encoder 1", "optical": "encoder 2", "both": "all"}
 """Parts of the network in the order that they are trained → in words."""
@@ -118,7 +115,7 @@ def train_fusion(
     chosen = get_fusion_preset(preset) if isinstance(preset, str) else preset
     options = _options(run)
     scores, train, held = options.pop("scores"), *_sides(sources, options.pop("held"), chosen, held_out, seed)
-    card = _card(name, chosen, _resolution(sources))
+    card = _card(name, chosen, resolution_of({name: source.s2 for name, source in sources.items()}))
     torch.manual_seed(seed)
     network = cast(Fusion, build_network(card))
     start = None if initial is None else _initial(initial, card)
@@ -147,14 +144,6 @@ def _sides(
     if held is not None:
         return collect_series(sources, preset.inputs, 10**9), collect_series(held, preset.inputs, 10**9)
     return split_by_place(collect_series(sources, preset.inputs, 2 * preset.patch), share, seed)
-
-
-def _resolution(sources: Mapping[str, FusionSource]) -> float:
-    """Give the pixel size that all sources share."""
-    sizes = {round(abs(float(s.s2["x"][1] - s.s2["x"][0])), 2) for s in sources.values()}
-    if len(sizes) != 1:
-        raise XSentinelError(f"the sources have pixels of {sorted(sizes)}; open them all with one resolution=")
-    return sizes.pop()
 
 
 def _card(name: str, preset: FusionPreset, resolution_m: float) -> Card:
@@ -187,9 +176,7 @@ def _train_stage(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice on workers and loggers
         fit(task, where, **options)
-    best = torch.load(where / "checkpoints" / "best.ckpt", weights_only=True, map_location="cpu")["state_dict"]
-    state = {key.removeprefix("network."): value for key, value in best.items() if key.startswith("network.")}
-    network.load_state_dict(state, strict=whole)
+    network.load_state_dict(best_weights(where / "checkpoints"), strict=whole)
 
 
 def _batches(train: Sequence[FusionSeries], preset: FusionPreset, seed: int, first: int, last: int, rank: int) -> FusionBatches:

@@ -34,8 +34,9 @@ def channels_of(preset: FusionPreset) -> tuple[Channel, ...]:
 def normalise(planes: Float32, channels: Sequence[Channel]) -> Tensor:
     """Bring planes (patch, plane, y, x) to a network's inputs, gaps at 0 in all of them."""
     low, high = (np.array([getattr(c, f) for c in channels], np.float32)[:, None, None] for f in ("low", "high"))
-    scaled = (planes - low) / (high - low)
-    return torch.from_numpy(np.nan_to_num(scaled, nan=0.0)).contiguous(memory_format=torch.channels_last)
+    seen = np.isfinite(planes).all(1, keepdims=True)  # as the predictor has it
+    scaled = np.where(seen, (planes - low) / (high - low), np.float32(0))
+    return torch.from_numpy(scaled).contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)

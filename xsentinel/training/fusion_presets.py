@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from xsentinel.errors import XSentinelError
 from xsentinel.models.planes import CARRIED, SEASON, TRIPLET, FusionInputs
-from xsentinel.training.presets import Schedule
+from xsentinel.training.presets import Schedule, find_preset
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,4 @@ def get_fusion_preset(name: str) -> FusionPreset:
     XSentinelError
         If there is none of that name.
     """
-    if name not in PRESETS:
-        raise XSentinelError(f"preset {name!r} is not known; the presets are {', '.join(PRESETS)}")
-    return PRESETS[name]
+    return find_preset(name, PRESETS)

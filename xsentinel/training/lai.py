@@ -23,8 +23,8 @@ from xsentinel.models.network import Network, draw_masks
 from xsentinel.models.networks import build_network
 from xsentinel.training.batches import OUTSIDE, LaiBatches, channels_of, real_batches
 from xsentinel.training.calibrate import HeldOut, calibrate
-from xsentinel.training.loop import Regression, fit
-from xsentinel.training.patches import Patch, band_limits, collect, describe, pixel_limits, split_by_place
+from xsentinel.training.loop import Regression, best_weights, fit
+from xsentinel.training.patches import Patch, band_limits, collect, describe, pixel_limits, resolution_of, split_by_place
 from xsentinel.training.presets import Preset, get_preset
 from xsentinel.training.teacher import in_range
 from xsentinel.version import __version__
@@ -93,7 +93,7 @@ def train_lai(
     train, held = split_by_place(patches, held_out, seed)
     channels = channels_of(chosen, _limits(train, chosen))
     torch.manual_seed(seed)
-    card = _card(name, chosen, channels, _resolution(cubes))
+    card = _card(name, chosen, channels, resolution_of(cubes))
     network = build_network(card)
     batches = partial(_batches, train, channels, chosen, seed, spectra)
     looks = [batch.tensors(channels, OUTSIDE) for _, batch in real_batches(held)]
@@ -101,8 +101,7 @@ def train_lai(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice on workers and loggers
         fit(task, Path(out), **options)
-    best = torch.load(Path(out) / "checkpoints" / "best.ckpt", weights_only=True, map_location="cpu")["state_dict"]
-    network.load_state_dict({key.removeprefix("network."): value for key, value in best.items() if key.startswith("network.")})
+    network.load_state_dict(best_weights(Path(out) / "checkpoints"))
     training = {"teacher": "SL2P 3.0", "patches": describe(train), "held out": describe(held), "steps": chosen.steps, "seed": seed}
     done = replace(card, training=training | {"xsentinel": __version__, "torch": torch.__version__})
     return save_model(network, with_scores(done, network, held), out)
@@ -126,14 +125,6 @@ def _batches(
     train: Sequence[Patch], channels: Any, preset: Preset, seed: int, spectra: Float32 | None, first: int, last: int, rank: int
 ) -> LaiBatches:
     return LaiBatches(train, channels, preset, seed=seed, first=first, last=last, rank=rank, spectra=spectra)
-
-
-def _resolution(cubes: Mapping[str, xr.Dataset]) -> float:
-    """Give the pixel size that all cubes share."""
-    sizes = {round(abs(float(cube["x"][1] - cube["x"][0])), 2) for cube in cubes.values()}
-    if len(sizes) != 1:
-        raise XSentinelError(f"the cubes have pixels of {sorted(sizes)}; open them all with one resolution=")
-    return sizes.pop()
 
 
 def _card(name: str, preset: Preset, channels: Any, resolution_m: float) -> Card:

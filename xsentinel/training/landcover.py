@@ -29,8 +29,9 @@ from xsentinel.training.landcover_forest import drawn_pixels, grow_forest, grow_
 from xsentinel.training.landcover_loop import PatchClassification, Patches, class_weights
 from xsentinel.training.landcover_presets import LandcoverPreset, get_landcover_preset
 from xsentinel.training.landcover_scores import evaluate_landcover, score_tiles
-from xsentinel.training.landcover_tiles import Making, Ready, Storing, channels_of, classes_in, make_ready, resolution_of
+from xsentinel.training.landcover_tiles import Making, Ready, Storing, channels_of, classes_in, make_ready
 from xsentinel.training.loop import helps
+from xsentinel.training.patches import resolution_of
 from xsentinel.training.places import Draw, Places, count_labels, find_places
 from xsentinel.training.tiles import Kept, Tile
 from xsentinel.version import __version__
@@ -62,8 +63,8 @@ class Run:
     season: EqualDates = EqualDates()  # noqa: RUF009  (frozen)
     """Which days the equal dates are."""
     precision: Literal["fp32", "bf16", "auto"] = "auto"
-    """Of the training: bf16 for mixed precision; auto: where the processor multiplies in it. Faster there, and scores as
-    good: ``python -m benchmarks.landcover_precision``."""
+    """Of the training: bf16 for mixed precision; auto: where the processor multiplies in it. Faster there, and in two
+    trials scores as good (``python -m benchmarks.landcover_precision``)."""
     patience: int | None = None
     """Epochs without a better kappa on "validation" after which to stop; the best weights count then."""
     processes: int = 1

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from xsentinel.errors import XSentinelError
-from xsentinel.training.presets import TEN_BANDS
+from xsentinel.training.presets import TEN_BANDS, find_preset
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,4 @@ def get_landcover_preset(name: str) -> LandcoverPreset:
     XSentinelError
         If there is none of that name.
     """
-    if name not in LANDCOVER_PRESETS:
-        raise XSentinelError(f"preset {name!r} is not known; the presets are {', '.join(LANDCOVER_PRESETS)}")
-    return LANDCOVER_PRESETS[name]
+    return find_preset(name, LANDCOVER_PRESETS)

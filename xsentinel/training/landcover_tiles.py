@@ -15,7 +15,7 @@ import xarray as xr
 from xsentinel.batch.run import run
 from xsentinel.blocks.reduce import Reduction, reduce_blocks
 from xsentinel.classes import LabelClass, classes_of
-from xsentinel.cube import check_reflectance, encoding_of, pixel_size, select_bands
+from xsentinel.cube import check_reflectance, encoding_of, select_bands
 from xsentinel.errors import BandError, GridError, XSentinelError
 from xsentinel.io.pack import pack_floats
 from xsentinel.kernels.tally import Tally, add_tallies, summarise, tally
@@ -169,20 +169,6 @@ def open_joined(path: Path, names: Sequence[str]) -> xr.Dataset:
     stored = xr.open_zarr(path, consolidated=False, mask_and_scale=False)
     tile = Ready(path.stem, tuple(stored[v] for v in (REFLECTANCE, INDEX) if v in stored), tuple(names), xr.Dataset())
     return xr.Dataset({str(b.name): b for b in tile.bands})
-
-
-def resolution_of(cubes: Mapping[str, xr.Dataset]) -> float:
-    """Give the pixel size that all cubes share.
-
-    Raises
-    ------
-    GridError
-        If they share none.
-    """
-    sizes = {name: round(abs(pixel_size(cube)[1]), 2) for name, cube in cubes.items()}
-    if len(set(sizes.values())) != 1:
-        raise GridError(f"the tiles have pixels of {', '.join(f'{n} {s:g}' for n, s in sizes.items())}; open them all with one resolution=")
-    return next(iter(sizes.values()))
 
 
 def classes_in(tiles: Sequence[Ready]) -> tuple[LabelClass, ...]:

@@ -140,6 +140,12 @@ def make_trainer(folder: Path, callbacks: list[Callback], processes: int, **limi
     )
 
 
+def best_weights(folder: Path) -> dict[str, Tensor]:
+    """Give the weights of the network in the best checkpoint of a folder."""
+    state = torch.load(folder / "best.ckpt", weights_only=True, map_location="cpu")["state_dict"]
+    return {key.removeprefix("network."): value for key, value in state.items() if key.startswith("network.")}
+
+
 def fit(
     task: Regression, folder: Path, *, resume: bool, processes: int, progress: bool, patience: int | None, precision: Any = "32-true"
 ) -> None:

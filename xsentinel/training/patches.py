@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xsentinel.cube import encoding_of, select_bands
-from xsentinel.errors import XSentinelError
+from xsentinel.cube import encoding_of, pixel_size, select_bands
+from xsentinel.errors import GridError, XSentinelError
 from xsentinel.geometry import find_angles, resolve_platforms
 
 Float32 = npt.NDArray[np.float32]
@@ -182,3 +182,17 @@ def describe(patches: Sequence[Patch]) -> dict[str, Any]:
         source: f"{sum(p.source == source for p in patches)} patches of {len({p.place for p in patches if p.source == source})} places"
         for source in sources
     }
+
+
+def resolution_of(cubes: Mapping[str, xr.Dataset]) -> float:
+    """Give the pixel size that all cubes share.
+
+    Raises
+    ------
+    GridError
+        If they share none.
+    """
+    sizes = {name: round(abs(pixel_size(cube)[1]), 2) for name, cube in cubes.items()}
+    if len(set(sizes.values())) != 1:
+        raise GridError(f"the cubes have pixels of {', '.join(f'{n} {s:g}' for n, s in sizes.items())}; open them all with one resolution=")
+    return next(iter(sizes.values()))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from xsentinel.errors import XSentinelError
 from xsentinel.training.augment import Augmentation
+
+Chosen = TypeVar("Chosen")
 
 TEN_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 
@@ -87,6 +89,17 @@ def get_preset(name: str) -> Preset:
     XSentinelError
         If there is none of that name.
     """
-    if name not in PRESETS:
-        raise XSentinelError(f"preset {name!r} is not known; the presets are {', '.join(PRESETS)}")
-    return PRESETS[name]
+    return find_preset(name, PRESETS)
+
+
+def find_preset(name: str, presets: Mapping[str, Chosen]) -> Chosen:
+    """Give one of several presets by name.
+
+    Raises
+    ------
+    XSentinelError
+        If there is none of that name.
+    """
+    if name not in presets:
+        raise XSentinelError(f"preset {name!r} is not known; the presets are {', '.join(presets)}")
+    return presets[name]

@@ -15,6 +15,7 @@ import xarray as xr
 
 from xsentinel.cube import Encoding, encoding_of
 from xsentinel.errors import GridError
+from xsentinel.kernels.scale import decode
 
 Array = npt.NDArray[Any]
 
@@ -134,7 +135,8 @@ class Tile:
             ends = [min(w.stop, c + n) for w, c, n in zip(window, corner, block.shape, strict=True)]
             source = block[tuple(slice(b - c, e - c) for b, e, c in zip(begins, ends, corner, strict=True))]
             place = tuple(slice(b - w.start, e - w.start) for b, e, w in zip(begins, ends, window, strict=True))
-            out[place] = _decoded(source, self.codes[k]) if self.is_mixed else source
+            code = self.codes[k]
+            out[place] = decode(source, code.scale, code.offset, code.nodata) if self.is_mixed else source
 
     def _block(self, k: int, number: tuple[int, ...]) -> Array:
         """Give one block of a part."""
@@ -159,12 +161,3 @@ def _computed(array: Any, number: tuple[int, ...]) -> Array:
 
     key = (array.name, *number)
     return np.asarray(get_sync(array.dask.cull([key]).to_dict(), key))
-
-
-def _decoded(values: Array, code: Encoding) -> npt.NDArray[np.float32]:
-    """Give the values that are stored, NaN where there is none."""
-    if values.dtype.kind == "f":
-        return values.astype(np.float32)
-    out = values.astype(np.float32) * np.float32(code.scale) + np.float32(code.offset)
-    out[values == code.nodata] = np.nan
-    return out
