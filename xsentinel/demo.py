@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from dask.diagnostics.progress import ProgressBar
 
 from xsentinel.bands import CLOUDY_CLASSES
 from xsentinel.errors import WriteError
 from xsentinel.io.cog import to_cog
+from xsentinel.io.place import progress_bar
 from xsentinel.io.samples import sample
 from xsentinel.io.write import to_zarr
 from xsentinel.kernels.scores import agreement
@@ -59,7 +59,7 @@ def run(folder: Path) -> str:
     for name, cube in cubes.items():
         print(f"{name}: leaf area index of {cube.sizes['time']} date(s)")
         start = perf_counter()
-        with ProgressBar():
+        with progress_bar(True):
             maps[name] = lai(cube).compute()
         rows.append(_row(name, maps[name], cube, perf_counter() - start))
     learnt, compared = _uncertainty(folder)
@@ -126,7 +126,7 @@ def _uncertainty(folder: Path) -> tuple[list[str], str]:
     cube = sample("zurich", resolution=20, chunks="auto")
     print(f"zurich at 20 m: the same by a U-Net, {SAMPLES} Monte Carlo samples")
     start = perf_counter()
-    with ProgressBar():
+    with progress_bar(True):
         learnt = lai(cube, model="unet", samples=SAMPLES).compute()
     seconds = perf_counter() - start
     teacher = _inside_range(lai(cube).compute())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -14,10 +15,11 @@ from xsentinel.io.stores import METADATA as ZARR_METADATA
 
 @contextmanager
 def progress_bar(show: bool) -> Iterator[None]:
-    """Show dask's bar while something is computed."""
-    from dask.diagnostics.progress import ProgressBar
+    """Show how much of what dask computes is done: a bar in a terminal or notebook, elsewhere a line now and then."""
+    from tqdm.dask import TqdmCallback
 
-    with ProgressBar(minimum=0.5) if show else nullcontext():
+    live = sys.stderr.isatty() or "ipykernel" in sys.modules
+    with TqdmCallback(desc="computing", unit="task", delay=0.5, mininterval=0.1 if live else 10) if show else nullcontext():
         yield
 
 
