@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -235,11 +235,6 @@ def check_decibels(values: np.ndarray[Any, Any], name: str) -> None:
             f"{name} lies between {there.min():.3g} and {there.max():.3g}, and decibels of most ground are below 0; if this is power, "
             f"10 * np.log10 makes decibels of it, and xsentinel.open does so by itself"
         )
-
-
-def scene_coords(bands: list[xr.DataArray]) -> dict[Hashable, xr.DataArray]:
-    """Give the coordinates that a result on the same grid carries on."""
-    return dict(cast("dict[Hashable, xr.DataArray]", bands[0].coords))
 
 
 def grid_mapping_name(obj: xr.DataArray | xr.Dataset) -> str | None:

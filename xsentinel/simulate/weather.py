@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -92,11 +91,6 @@ def _synoptic(seed: int, day: int) -> float:
     slow = float(noise_at(np.uint64(seed + 3), 0.5, day / SYNOPTIC_DAYS))
     quick = float(bell(salted(seed + 4, day)))
     return 1.3 * slow + 0.7 * quick
-
-
-def cover_of(weather: Weather) -> float:
-    """Give the share of a large area that is clouded."""
-    return NormalDist().cdf(-weather.level)
 
 
 def optics() -> npt.NDArray[np.float32]:

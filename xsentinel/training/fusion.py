@@ -30,9 +30,6 @@ from xsentinel.training.loop import Regression, best_weights, fit
 from xsentinel.training.patches import resolution_of, split_by_place
 from xsentinel.version import __version__
 
-STAGES = {"radar": "encoder 1", "optical": "encoder 2", "both": "all"}
-"""Parts of the network in the order that they are trained → in words."""
-
 CALIBRATED, SCORED = 60, 200
 """Dates of all places held out that calibration and scores look at, each once more with its past hidden."""
 
