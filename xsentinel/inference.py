@@ -188,7 +188,7 @@ def _check(bands: list[xr.DataArray], ds: xr.Dataset, model: Model) -> None:
     if card.dates > 1 and n_dates != card.dates:
         raise TimeError(
             f"model {card.name} takes {card.dates} dates together and the cube has {n_dates}; select them, or make as many equal "
-            f"steps with fill_gaps(times=...)"
+            f"steps with fill_gaps(dates=...)"
         )
     for band in bands:
         if "normalisation" in band.attrs:

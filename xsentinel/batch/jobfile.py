@@ -16,8 +16,8 @@ from xsentinel.io.open import open as open_cube
 
 KEYS = ("input", "open", "steps", "output", "tiles", "options")
 
-OPTIONS = ("block", "layout", "pack", "scale", "workers", "memory")
-"""Of `plan`; memory in gigabytes."""
+OPTIONS = ("block", "layout", "pack", "scale", "workers", "memory_limit")
+"""Of `plan`."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,7 @@ class JobFile:
     def plan(self, source: Any, output: str) -> Plan:
         """Open one input and plan its job."""
         cube = open_cube(source, **self.how)
-        given = {k: v for k, v in self.options.items() if k != "memory"}
-        limit = int(float(self.options["memory"]) * 1e9) if "memory" in self.options else None
-        return plan(self.steps, output, source=cube, memory_limit=limit, **given)
+        return plan(self.steps, output, source=cube, **self.options)
 
 
 def read_jobfile(path: str | PathLike[str]) -> JobFile:
@@ -53,7 +51,7 @@ def read_jobfile(path: str | PathLike[str]) -> JobFile:
           - composite: {freq: MS}
           - lai: {model: unet, samples: 30}
         output: lai.zarr            # a folder or URL
-        options: {memory: 8, layout: map}
+        options: {memory_limit: 8GB, layout: map}
         # tiles: tiles.csv          # instead of input and output: a table with these two columns
 
     Inputs may be products, stores, or files of STAC items. Relative paths are those of the folder that the file, or

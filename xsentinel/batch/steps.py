@@ -42,10 +42,9 @@ def _score_reach(options: Options, ds: xr.Dataset) -> int:
 
 def _card(options: Options) -> Any:
     from xsentinel.blocks.model import load_model
-    from xsentinel.products.lai import MODELS
 
     model = options.get("model", "sl2p")
-    card = None if model == "sl2p" else load_model(MODELS.get(model, model) or model).card
+    card = None if model == "sl2p" else load_model(model).card
     if card is not None and card.fusion is not None:
         raise XSentinelError(
             f"model {card.name} sees radar at dates of its own, which a step cannot be given; give xsentinel.run the lazy maps: "

@@ -13,13 +13,14 @@ from xsentinel.cli.options import (
     EXPLAIN,
     INPUTS,
     KEEP_CLOUDS,
-    MEMORY,
+    MEMORY_LIMIT,
     OUTPUT,
     OVERWRITE,
     PROGRESS,
+    SAMPLES,
     clear,
     errors_to_usage,
-    n_bytes,
+    many,
     opened,
     opening,
     report,
@@ -38,7 +39,7 @@ LAI_EXAMPLES = """\b
 Examples:
   xsentinel lai cube.zarr lai.zarr
   xsentinel lai S2A_20190530.tif lai.tif --resolution 20 --sza 27 --vza 5 --raa 100
-  xsentinel lai S2_10m.nc S2_20m.nc out.zarr --resolution 20 -v lai -v fapar --mask-clouds
+  xsentinel lai S2_10m.nc S2_20m.nc out.zarr --resolution 20 -v lai,fapar --mask-clouds
   xsentinel lai cube.zarr lai.zarr --resolution 20 --model unet --samples 30
   xsentinel lai cube.zarr lai.zarr --model fusion --s1 radar.zarr
 """
@@ -102,10 +103,9 @@ def convert(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], **optio
 @INPUTS
 @OUTPUT
 @opening
-@click.option(
-    "--class", "classes", multiple=True, help="Scene class to mask, by name or code (0–11), instead of the usual six; may be repeated."
-)
+@many("--classes", help="Scene classes to mask, by name or code (0–11), instead of the usual six.")
 @DILATE
+@click.option("--erode", type=float, default=0.0, show_default=True, help="Metres by which specks are shrunk away first.")
 @click.option("--probability", type=float, help="Mask also where the cloud probability (CLD) is greater than so many per cent.")
 @OVERWRITE
 @PROGRESS
@@ -118,7 +118,7 @@ def mask(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], classes: t
     """
     chosen = {"classes": [int(c) if c.isdigit() else c for c in classes]} if classes else {}
     cube = opened(list(inputs), how)
-    masked = cube.s2.mask_clouds(dilate=options["dilate"], probability=options["probability"], **chosen)
+    masked = cube.s2.mask_clouds(**{key: options[key] for key in ("dilate", "erode", "probability")}, **chosen)
     report(write(masked, output, overwrite=options["overwrite"], progress=options["progress"]))
 
 
@@ -136,7 +136,7 @@ def mask(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], classes: t
 )
 @DILATE
 @KEEP_CLOUDS
-@MEMORY
+@MEMORY_LIMIT
 @EXPLAIN
 @OVERWRITE
 @PROGRESS
@@ -148,7 +148,7 @@ def composite(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], freq:
     method's extras.
     """
     cube = clear(inputs, how, options)
-    out = cube.s2.composite(freq, method=method, memory_limit=n_bytes(options["memory"]), explain=options["explain"])
+    out = cube.s2.composite(freq, method=method, memory_limit=options["memory_limit"], explain=options["explain"])
     report(write(out, output, overwrite=options["overwrite"], progress=options["progress"]))
 
 
@@ -161,13 +161,14 @@ def composite(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], freq:
     type=click.Choice(["linear", "nearest", "cressman", "whittaker", "savgol"]),
     default="linear",
     show_default=True,
+    help="Lines between observations, the nearest one, weights by distance in time, a smoother, or polynomials in a window.",
 )
 @click.option("--freq", help="Regular dates, such as 5D; the cube's own if not given.")
 @click.option("--max-gap", type=float, help="Days between two observations beyond which the gap stays.")
 @click.option("--extrapolate", is_flag=True, help="Hold the first and the last observation beyond them.")
 @DILATE
 @KEEP_CLOUDS
-@MEMORY
+@MEMORY_LIMIT
 @EXPLAIN
 @OVERWRITE
 @PROGRESS
@@ -184,7 +185,7 @@ def fill_gaps(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], metho
         freq=freq,
         max_gap=options["max_gap"],
         extrapolate="nearest" if options["extrapolate"] else False,
-        memory_limit=n_bytes(options["memory"]),
+        memory_limit=options["memory_limit"],
         explain=options["explain"],
     )
     report(write(out, output, overwrite=options["overwrite"], progress=options["progress"]))
@@ -194,15 +195,12 @@ def fill_gaps(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], metho
 @INPUTS
 @OUTPUT
 @opening
-@click.option(
+@many(
     "-v",
-    "--variable",
-    "variables",
-    multiple=True,
+    "--variables",
+    choices=("lai", "fapar", "fcover", "ccc", "cwc"),
     default=("lai",),
-    show_default=True,
-    type=click.Choice(["lai", "fapar", "fcover", "ccc", "cwc"]),
-    help="What to map; may be repeated.",
+    help="What to map: lai, fapar, fcover, ccc, cwc.",
 )
 @click.option(
     "--inputs-at",
@@ -220,9 +218,9 @@ def fill_gaps(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], metho
     "--s1",
     multiple=True,
     type=click.Path(path_type=Path, exists=True),
-    help="Sentinel-1 VV and VH of the same time, whatever xsentinel.open reads; brought to the grid of INPUT. May be repeated.",
+    help="Sentinel-1 VV and VH of the same time, whatever xsentinel.open reads; brought to the grid of INPUT; may be repeated.",
 )
-@click.option("--samples", type=int, default=0, show_default=True, help="Monte Carlo samples of a network's dropout, for its uncertainty.")
+@SAMPLES
 @click.option("--confidence", type=float, default=0.95, show_default=True, help="Of the interval, if there are samples.")
 @click.option("--interval", type=click.Choice(["predictive", "mean"]), help="Where SL2P's answer lies, or the mean of the samples.")
 @click.option("--seed", type=int, help="Of the samples; 0 if not given.")

@@ -112,7 +112,14 @@ class Triplets:
         return "\n".join([f"<xsentinel triplets: {len(self.found)} read, {len(self.skipped)} skipped>", *lines])
 
 
-def read_triplets(folder: str | PathLike[str], table: str | PathLike[str] | None = None, *, skip: bool = False, **how: Any) -> Triplets:
+def read_triplets(
+    folder: str | PathLike[str],
+    table: str | PathLike[str] | None = None,
+    *,
+    skip: bool = False,
+    dates: Mapping[str, Sequence[object]] | None = None,
+    polarisations: Sequence[str] | None = None,
+) -> Triplets:
     """Read all triplets of a folder into memory, 2.6 MB each; `iter_triplets` gives them one by one.
 
     Parameters
@@ -123,10 +130,11 @@ def read_triplets(folder: str | PathLike[str], table: str | PathLike[str] | None
         CSV with three names a row, t−2, t−1, t, and a head; taken in ``folder`` if it is a bare name. None: whatever is in ``s1``.
     skip : bool
         Whether triplets with faults are left out and told in ``skipped``, instead of raised.
-    **how
-        ``dates``: mapping from a series ("UK_WALES_2018-06-21_2018-07-03") to its three dates, where they are known;
-        ``polarisations``: ("VV", "VH") or ("VH", "VV"), the bands of ``s1`` in order. By default what files tell, else the stronger
-        is VV: the competition's own files hold VH first, against its description.
+    dates : mapping, optional
+        From a series ("UK_WALES_2018-06-21_2018-07-03") to its three dates, where they are known.
+    polarisations : ("VV", "VH") or ("VH", "VV"), optional
+        The bands of ``s1`` in order. By default what files tell, else the stronger is VV: the competition's own files hold VH
+        first, against its description.
 
     Returns
     -------
@@ -150,7 +158,7 @@ def read_triplets(folder: str | PathLike[str], table: str | PathLike[str] | None
     >>> triplets.skipped  # doctest: +SKIP
     """
     skipped: dict[str, str] = {}
-    found = dict(iter_triplets(folder, table, skipped=skipped if skip else None, **how))
+    found = dict(iter_triplets(folder, table, skipped=skipped if skip else None, dates=dates, polarisations=polarisations))
     return Triplets(found, skipped)
 
 

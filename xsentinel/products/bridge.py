@@ -14,6 +14,7 @@ from xsentinel.blocks.series import Output, contiguous_in_time, map_series, plan
 from xsentinel.cube import STORAGE_ATTRS, Encoding, encoding_of, grid_mapping_name
 from xsentinel.errors import XSentinelError
 from xsentinel.forecasting import Source, chosen_bands, days_since_1970, find_method, reflectance, sort_dates
+from xsentinel.version import CONVENTIONS
 
 BRIDGES = ("climatology", "harmonic")
 """Methods that tell a path at any date."""
@@ -26,7 +27,7 @@ def bridge_gaps(
     max_gap: float = 30.0,
     freq: str | None = None,
     device: str = "cpu",
-    memory_limit: int | None = None,
+    memory_limit: int | str | None = None,
 ) -> xr.Dataset:
     r"""Bring a cube to regular dates, its long gaps crossed by learnt dynamics or by the season's usual way.
 
@@ -91,7 +92,7 @@ def bridge_gaps(
         "flag_meanings": "observed_or_line dynamics",
     } | placed
     coords = {k: c for k, c in ds.coords.items() if "time" not in c.dims} | {"time": ("time", times, ds["time"].attrs)}
-    return xr.Dataset({name: a.variable for name, a in done.items()}, coords, ds.attrs | method.said)
+    return xr.Dataset({name: a.variable for name, a in done.items()}, coords, CONVENTIONS | ds.attrs | method.said)
 
 
 def _bridge_block(

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from xsentinel.bands import BANDS
+from xsentinel.bands import BANDS, TEN_BANDS
 from xsentinel.kernels.hashing import bell, draw, salted
 from xsentinel.kernels.noise import noise_at
 from xsentinel.simulate.overpass import Overpass
-from xsentinel.simulate.table import BANDS as TEN_BANDS
 
 SYNOPTIC_DAYS = 7.0
 """Days over which weather persists."""
