@@ -187,7 +187,7 @@ def test_the_table_knows_bare_soil_and_saturates():
     bare = table.reflectance(0, (40.0, 5.0, 90.0), (0, 0.0, 0.5, 0.0), soil)
     np.testing.assert_allclose(bare, 0.2, atol=2e-3)
     deep = [table.reflectance(1, (40.0, 5.0, 90.0), (1, 0.0, 0.5, lai), soil) for lai in (1.0, 5.0, 7.0)]
-    nir, red = TEN_BANDS.index("B08"), BANDS.index("B04")
+    nir, red = TEN_BANDS.index("B08"), TEN_BANDS.index("B04")
     assert deep[2][nir] - deep[1][nir] < 0.2 * (deep[1][nir] - deep[0][nir])
     assert deep[2][red] < 0.05 < 0.4 < deep[2][nir]
 

@@ -190,12 +190,12 @@ class S2Dataset:
         self,
         model: Source = "harmonic",
         *,
-        max_gap: float = 30.0,
         freq: str | None = None,
+        max_gap: float = 30.0,
         device: str = "cpu",
         memory_limit: int | str | None = None,
     ) -> xr.Dataset:
-        return bridge_.bridge_gaps(self._ds, model, max_gap=max_gap, freq=freq, device=device, memory_limit=memory_limit)
+        return bridge_.bridge_gaps(self._ds, model, freq=freq, max_gap=max_gap, device=device, memory_limit=memory_limit)
 
     @borrow(lai_.lai)
     def lai(

@@ -307,6 +307,14 @@ def verify(store: str | PathLike[str] | Store) -> list[int]:
     ------
     ReadError
         If the store was not written by a job.
+
+    Examples
+    --------
+    >>> import tempfile, xsentinel as xs
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = run(xs.sample("zurich", chunks="auto").s2.lai(), f"{folder}/lai.zarr", progress=False)
+    ...     verify(f"{folder}/lai.zarr")
+    []
     """
     target = as_store(store)
     ledger = Ledger(target)

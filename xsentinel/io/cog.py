@@ -57,6 +57,16 @@ def to_cog(
         If there is no CRS.
     WriteError
         If a file exists and is not to be replaced, cannot be written, or packed values do not fit.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import xsentinel as xs
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     files = xs.sample("zurich").s2.lai().s2.to_cog(f"{folder}/lai.tif")
+    ...     print([Path(file).name for file in files])
+    ['lai.tif', 'lai_flags.tif']
     """
     named = obj.to_dataset(name="map" if obj.name is None else obj.name) if isinstance(obj, xr.DataArray) else obj
     maps = pack_floats(named, pack, scale)

@@ -138,6 +138,14 @@ def to_netcdf(
     ------
     WriteError
         If the path exists and is not to be replaced, cannot be written, or packed values do not fit.
+
+    Examples
+    --------
+    >>> import tempfile, xsentinel as xs
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     files = xs.sample("zurich").s2.lai().s2.to_netcdf(f"{folder}/lai.nc")
+    ...     print(len(files), list(xs.open(files[0], chunks=None).data_vars))
+    1 ['lai', 'lai_flags']
     """
     ready = _plain_attrs(portable(pack_floats(ds, pack, scale)))
     ready.attrs = CONVENTIONS | ready.attrs

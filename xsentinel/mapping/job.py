@@ -103,12 +103,25 @@ def read_crop_job(path: str | PathLike[str]) -> CropJob:
 
     Relative paths are those of the folder that the file lies in.
 
+    Parameters
+    ----------
+    path : path
+        Of the file.
+
+    Returns
+    -------
+    CropJob
+
     Raises
     ------
     ReadError
         If it is no such file.
     XSentinelError
         If legend or rule cannot be understood.
+
+    Examples
+    --------
+    >>> read_crop_job("job.yaml").output  # doctest: +SKIP
     """
     file = Path(path)
     found = load_mapping(file, "xsentinel train crops --help")
@@ -140,12 +153,25 @@ def read_landcover_job(path: str | PathLike[str]) -> LandcoverJob:
 
     Relative paths are those of the folder that the file lies in.
 
+    Parameters
+    ----------
+    path : path
+        Of the file.
+
+    Returns
+    -------
+    LandcoverJob
+
     Raises
     ------
     ReadError
         If it is no such file.
     XSentinelError
         If the legend cannot be understood.
+
+    Examples
+    --------
+    >>> read_landcover_job("job.yaml").output  # doctest: +SKIP
     """
     file = Path(path)
     found = load_mapping(file, "xsentinel train landcover --help")

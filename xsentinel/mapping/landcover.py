@@ -103,11 +103,28 @@ def score_landcover(model: str | Path | Model, job: LandcoverJob, side: str = "t
     Parameters
     ----------
     model : str, path or Model
+        As `xsentinel.load_model`.
     job : LandcoverJob
+        As `read_landcover_job` gives it.
     side : str
         Or "all", of every label.
     **how
         As of `evaluate_landcover`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As of `evaluate_landcover`.
+
+    Raises
+    ------
+    XSentinelError
+        If no tile has a label on that side, or as the model's mapping does.
+
+    Examples
+    --------
+    >>> from xsentinel.mapping import read_landcover_job, score_landcover
+    >>> score_landcover("landcover-simulated", read_landcover_job("job.yaml"))  # doctest: +SKIP
     """
     tiles = tiles_of(job, split=side != "all")
     return evaluate_landcover(model, tiles, side=side, start=job.start, **how)

@@ -24,8 +24,8 @@ def bridge_gaps(
     ds: xr.Dataset,
     model: Source = "harmonic",
     *,
-    max_gap: float = 30.0,
     freq: str | None = None,
+    max_gap: float = 30.0,
     device: str = "cpu",
     memory_limit: int | str | None = None,
 ) -> xr.Dataset:
@@ -40,10 +40,10 @@ def bridge_gaps(
         A cube with clouds masked, as `forecast` takes it.
     model : str, path or Model
         "harmonic" or "climatology", fitted to the whole series; or a model that forecasts.
-    max_gap : float
-        Days between two observations up to which a line is trusted.
     freq : str, optional
         Step, "5D" if not given; a model has its own.
+    max_gap : float
+        Days between two observations up to which a line is trusted.
     device, memory_limit
         As `forecast`.
 

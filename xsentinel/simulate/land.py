@@ -125,8 +125,8 @@ def landscape(
     seed: int = 0,
     resolution: int = 10,
     latitude: float = 50.0,
-    mask_and_scale: bool = True,
     chunks: Mapping[str, int] | None = None,
+    mask_and_scale: bool = True,
 ) -> Landscape:
     """Simulate a landscape and what Sentinel-2 sees of it, lazily.
 
@@ -149,11 +149,11 @@ def landscape(
         Metres a pixel. At 10 m the 20 m bands are repeated, as `xsentinel.open` does.
     latitude : float
         Degrees north, −60 … 65: sun, season, weather and what is grown follow it.
-    mask_and_scale : bool
-        Whether bands are float32 reflectance. If False, they are uint16 counts with ``scale_factor``, as stored.
     chunks : mapping, optional
         Chunk sizes along ``time``, ``y``, ``x``; by default 12 dates of 256 × 256
         pixels. A band of a block is made with the nine others.
+    mask_and_scale : bool
+        Whether bands are float32 reflectance. If False, they are uint16 counts with ``scale_factor``, as stored.
 
     Returns
     -------
