@@ -198,6 +198,16 @@ def test_commands_tell_all_and_speak_as_python(path, command):
         assert {o.name for o in options} <= known
 
 
+@pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[path for path, _ in COMMANDS])
+def test_examples_of_the_shell_can_be_read(path, command):
+    lines = [line.split() for line in (command.epilog or "").splitlines() if line.strip().startswith("xsentinel ")]
+    assert lines or "A job file" in (command.epilog or "")
+    known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+    for words in lines:
+        assert words[: len(path.split())] == path.split()
+        assert {word for word in words if word.startswith("-")} <= known
+
+
 def test_every_command_has_a_function():
     lone = {path.removeprefix("xsentinel ") for path, _ in COMMANDS} - set(CALLED)
     assert lone == {"demo", "info", "train landcover"}  # info opens as xsentinel.open; a job file is all that train landcover takes

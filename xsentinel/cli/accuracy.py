@@ -8,11 +8,16 @@ from typing import Any
 import click
 
 import xsentinel as xs
-from xsentinel.cli.options import CSV, MARKDOWN, PLOT, errors_to_usage, many, tell_scores
+from xsentinel.cli.options import CSV, MARKDOWN, PLOT, errors_to_usage, examples, many, tell_scores
 from xsentinel.io.classes import open_classes
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "xsentinel assess map.tif reference.tif --ignore 0 --plot matrix.png",
+        "xsentinel assess map.tif sample.tif --areas --csv scores.csv",
+    )
+)
 @click.argument("map", type=click.Path(path_type=Path))
 @click.argument("reference", type=click.Path(path_type=Path))
 @many("--ignore", help="Classes to leave out, by code or name, such as 0 where it means no label.")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from xsentinel.cli.classes import classifying, map_classes
-from xsentinel.cli.options import CSV, MARKDOWN, PLOT, PROGRESS, RESUME, errors_to_usage, tell_scores
+from xsentinel.cli.options import CSV, MARKDOWN, PLOT, PROGRESS, RESUME, errors_to_usage, examples, tell_scores
 
 JOB_EXAMPLE = """\b
 A job file, from images and a thematic map to a map of one's own:
@@ -30,7 +30,7 @@ A job file, from images and a thematic map to a map of one's own:
 """
 
 
-@click.command()
+@click.command(epilog=examples("xsentinel crops cube.zarr crops.tif --model crops-canada --dilate 60 --smooth majority"))
 @classifying
 def crops(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], **options: Any) -> None:
     """Map crop types of INPUT by a classifier of each pixel's series.
@@ -77,7 +77,7 @@ def train_crops(source: Path, folder: Path | None, resume: bool, progress: bool,
     click.echo(repr(run(samples.open(source), folder, resume=resume, progress=progress, **given)))
 
 
-@click.command("crops")
+@click.command("crops", epilog=examples("xsentinel evaluate crops models/ samples.zarr --side validation --plot matrix.png"))
 @click.argument("model")
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
 @click.option("--side", help="Of samples that are split, or all; test if they are split and this is not given.")

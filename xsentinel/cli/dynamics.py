@@ -24,6 +24,7 @@ from xsentinel.cli.options import (
     SEED,
     clear,
     errors_to_usage,
+    examples,
     many,
     named_cubes,
     opening,
@@ -33,7 +34,12 @@ from xsentinel.cli.options import (
 from xsentinel.io.write import write
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "xsentinel forecast cube.zarr future.zarr --steps 36 --confidence 0.95",
+        "xsentinel forecast cube.zarr future.zarr --model models/ --memory-limit 4GB",
+    )
+)
 @INPUTS
 @OUTPUT
 @opening
@@ -65,7 +71,7 @@ def forecast(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], model:
     report(write(future, output, overwrite=options["overwrite"], progress=options["progress"]))
 
 
-@models.train.command("dynamics")
+@models.train.command("dynamics", epilog=examples("xsentinel train dynamics cube.zarr models/ --where forest.gpkg --until 2020-01-01"))
 @INPUTS
 @FOLDER
 @opening
@@ -107,7 +113,9 @@ def _class(where: str | None) -> Any:
     return read_polygons(where)
 
 
-@models.evaluate.command("dynamics")
+@models.evaluate.command(
+    "dynamics", epilog=examples("xsentinel evaluate dynamics models/ cube.zarr --since 2020-01-01,2020-07-01 --horizons 6,36")
+)
 @click.argument("model")
 @INPUTS
 @opening

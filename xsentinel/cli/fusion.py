@@ -22,6 +22,7 @@ from xsentinel.cli.options import (
     SAMPLES,
     SEED,
     errors_to_usage,
+    examples,
     opened,
     opening,
     tell_table,
@@ -46,7 +47,9 @@ TRIPLETS = click.option(
 TABLE = click.option("--table", help="CSV of the triplets to take, in each of these folders.")
 
 
-@click.command("fusion")
+@click.command(
+    "fusion", epilog=examples("xsentinel train fusion models/ --pair west.zarr west-s1.zarr --pair east.zarr east-s1.zarr --resolution 20")
+)
 @FOLDER
 @pairs("--pair", "A cube and the radar of the same place, any dates; as often as there are places.")
 @TRIPLETS
@@ -81,7 +84,7 @@ def train_fusion(folder: Path, pair: Pairs, triplets: tuple[Path, ...], table: s
     click.echo(repr(model))
 
 
-@click.command("fusion")
+@click.command("fusion", epilog=examples("xsentinel evaluate fusion fusion --pair site.zarr site-s1.zarr --resolution 20 --samples 30"))
 @click.argument("model")
 @pairs("--pair", "A cube and its radar, where it was trained or beside.")
 @pairs("--other", "A cube and its radar of another area.")

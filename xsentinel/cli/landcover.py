@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from xsentinel.cli.classes import classifying, map_classes
-from xsentinel.cli.options import CSV, DEVICE, PRECISION, PROGRESS, RESUME, errors_to_usage, report, tell_table
+from xsentinel.cli.options import CSV, DEVICE, PRECISION, PROGRESS, RESUME, errors_to_usage, examples, report, tell_table
 
 JOB_EXAMPLE = """\b
 A job file, from images and sparse labels to a map of one's own:
@@ -32,7 +32,7 @@ preset: epochs, steps, weighted, indices, dates, initial, precision, patience, p
 """
 
 
-@click.command()
+@click.command(epilog=examples("xsentinel landcover cube.zarr cover.zarr --model landcover-simulated --probabilities"))
 @classifying
 def landcover(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], **options: Any) -> None:
     """Map land cover of INPUT by a classifier of a year's series and of what lies around each pixel.
@@ -63,7 +63,7 @@ def train_landcover(source: Path, resume: bool, progress: bool) -> None:
         report([str(job.output / "scores.csv")])
 
 
-@click.command("landcover")
+@click.command("landcover", epilog=examples("xsentinel evaluate landcover models/ job.yaml --side all --csv scores.csv"))
 @click.argument("model")
 @click.argument("source", metavar="JOB", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--side", default="test", show_default=True, help="Of the job's split by polygons, or all.")

@@ -20,6 +20,7 @@ from xsentinel.cli.options import (
     SAMPLES,
     clear,
     errors_to_usage,
+    examples,
     many,
     opened,
     opening,
@@ -28,25 +29,8 @@ from xsentinel.cli.options import (
 from xsentinel.errors import XSentinelError
 from xsentinel.io.write import write
 
-CONVERT_EXAMPLES = """\b
-Examples:
-  xsentinel convert S2A_MSIL2A_20190530T103031.SAFE cube.zarr --resolution 20
-  xsentinel convert products/ cube.zarr --resolution 10 --bbox 8.1 47.2 8.3 47.4 --layout series --pack uint16
-  xsentinel convert items.json cube.nc --like map.tif
-"""
 
-LAI_EXAMPLES = """\b
-Examples:
-  xsentinel lai cube.zarr lai.zarr
-  xsentinel lai S2A_20190530.tif lai.tif --resolution 20 --sza 27 --vza 5 --raa 100
-  xsentinel lai S2_10m.nc S2_20m.nc out.zarr --resolution 20 -v lai,fapar --mask-clouds
-  xsentinel lai cube.zarr lai.zarr --resolution 20 --model unet --samples 30
-  xsentinel lai cube.zarr lai.zarr --model fusion --s1 radar.zarr
-"""
-"""The line of \\b keeps click from filling the lines."""
-
-
-@click.command()
+@click.command(epilog=examples("xsentinel demo", "xsentinel demo pictures"))
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("xsentinel-demo"))
 @errors_to_usage
 def demo(folder: Path) -> None:
@@ -60,7 +44,7 @@ def demo(folder: Path) -> None:
     click.echo(run(folder))
 
 
-@click.command()
+@click.command(epilog=examples("xsentinel info S2A_MSIL2A_20190530T103031.SAFE --resolution 20"))
 @INPUTS
 @opening
 @click.option("--html", is_flag=True, help="Print an HTML table.")
@@ -74,7 +58,13 @@ def info(inputs: tuple[Path, ...], how: dict[str, Any], html: bool) -> None:
     click.echo(found._repr_html_() if html else str(found))
 
 
-@click.command(epilog=CONVERT_EXAMPLES)
+@click.command(
+    epilog=examples(
+        "xsentinel convert S2A_MSIL2A_20190530T103031.SAFE cube.zarr --resolution 20",
+        "xsentinel convert products/ cube.zarr --resolution 10 --bbox 8.1 47.2 8.3 47.4 --layout series --pack uint16",
+        "xsentinel convert items.json cube.nc --like map.tif",
+    )
+)
 @INPUTS
 @OUTPUT
 @opening
@@ -99,7 +89,12 @@ def convert(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], **optio
     report(write(opened(list(inputs), how), output, **chosen, **given))
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "xsentinel mask cube.zarr clear.zarr --dilate 60",
+        "xsentinel mask cube.zarr clear.zarr --classes cloud_high_probability,cloud_shadow --erode 20 --dilate 80",
+    )
+)
 @INPUTS
 @OUTPUT
 @opening
@@ -122,7 +117,12 @@ def mask(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], classes: t
     report(write(masked, output, overwrite=options["overwrite"], progress=options["progress"]))
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "xsentinel composite cube.zarr months.zarr",
+        "xsentinel composite cube.zarr seasons.tif --freq QS-DEC --method geomedian --dilate 60",
+    )
+)
 @INPUTS
 @OUTPUT
 @opening
@@ -152,7 +152,13 @@ def composite(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], freq:
     report(write(out, output, overwrite=options["overwrite"], progress=options["progress"]))
 
 
-@click.command("fill-gaps")
+@click.command(
+    "fill-gaps",
+    epilog=examples(
+        "xsentinel fill-gaps cube.zarr series.zarr --freq 5D --max-gap 60",
+        "xsentinel fill-gaps cube.zarr smooth.zarr --method whittaker --memory-limit 4GB",
+    ),
+)
 @INPUTS
 @OUTPUT
 @opening
@@ -191,7 +197,15 @@ def fill_gaps(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], metho
     report(write(out, output, overwrite=options["overwrite"], progress=options["progress"]))
 
 
-@click.command(epilog=LAI_EXAMPLES)
+@click.command(
+    epilog=examples(
+        "xsentinel lai cube.zarr lai.zarr",
+        "xsentinel lai S2A_20190530.tif lai.tif --resolution 20 --sza 27 --vza 5 --raa 100",
+        "xsentinel lai S2_10m.nc S2_20m.nc out.zarr --resolution 20 -v lai,fapar --mask-clouds",
+        "xsentinel lai cube.zarr lai.zarr --resolution 20 --model unet --samples 30",
+        "xsentinel lai cube.zarr lai.zarr --model fusion --s1 radar.zarr",
+    )
+)
 @INPUTS
 @OUTPUT
 @opening

@@ -20,6 +20,7 @@ from xsentinel.cli.options import (
     RESUME,
     SEED,
     errors_to_usage,
+    examples,
     named_cubes,
     opening,
     tell_table,
@@ -31,7 +32,13 @@ def train() -> None:
     """Train models; needs the extra xsentinel[train]."""
 
 
-@train.command("lai")
+@train.command(
+    "lai",
+    epilog=examples(
+        "xsentinel train lai west.zarr east.zarr models/ --resolution 20 --preset paper",
+        "xsentinel train lai west.zarr east.zarr models/ --resolution 20 --resume",
+    ),
+)
 @INPUTS
 @FOLDER
 @opening
@@ -74,7 +81,7 @@ def evaluate() -> None:
     """Measure models."""
 
 
-@evaluate.command("lai")
+@evaluate.command("lai", epilog=examples("xsentinel evaluate lai unet cube.zarr --resolution 20 --csv scores.csv"))
 @click.argument("model")
 @INPUTS
 @opening

@@ -117,6 +117,11 @@ def named_cubes(inputs: tuple[Path, ...], how: dict[str, Any], keep_clouds: bool
     return cubes
 
 
+def examples(*lines: str) -> str:
+    """Give lines to be shown below a command's help, each as it stands."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])  # \b keeps click from filling them
+
+
 def many(*names: str, choices: Sequence[str] | None = None, default: tuple[str, ...] = (), **told: Any) -> Callable[..., Any]:
     """Give an option that takes several names, by commas or by being repeated."""
 

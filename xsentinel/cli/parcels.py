@@ -7,10 +7,15 @@ from typing import Any
 
 import click
 
-from xsentinel.cli.options import INPUTS, OUTPUT, OVERWRITE, errors_to_usage, many, opened, opening, report
+from xsentinel.cli.options import INPUTS, OUTPUT, OVERWRITE, errors_to_usage, examples, many, opened, opening, report
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "xsentinel parcels lai.zarr fields.gpkg fields.csv --name id",
+        "xsentinel parcels maps.zarr fields.gpkg fields.parquet -v lai,lai_std --stats mean,p10,p90",
+    )
+)
 @INPUTS
 @click.argument("polygons", type=click.Path(path_type=Path, exists=True))
 @OUTPUT

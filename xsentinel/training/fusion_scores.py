@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from xsentinel.blocks.model import Model, load_model, read_network
+from xsentinel.blocks.predict import moments
 from xsentinel.errors import XSentinelError
 from xsentinel.models.card import Card
 from xsentinel.models.network import Network, draw_masks
@@ -113,8 +114,6 @@ def looks(
 
 def network_answer(network: Network, card: Card, samples: int = 0) -> Answer:
     """Give a network as a method; with samples their mean, and their spread behind it."""
-    from xsentinel.blocks.predict import moments
-
     frozen = network.eval().freeze()
     sampler = frozen.sampler([draw_masks(network.sites, 0, s) for s in range(samples)]) if samples else None
 

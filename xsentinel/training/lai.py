@@ -16,6 +16,7 @@ import torch
 import xarray as xr
 
 from xsentinel.blocks.model import Model, save_model
+from xsentinel.blocks.predict import moments
 from xsentinel.kernels.scores import agreement, rank_correlation
 from xsentinel.models.card import Card, Output
 from xsentinel.models.network import Network, draw_masks
@@ -150,8 +151,6 @@ def _joined(held: Sequence[HeldOut]) -> HeldOut:
 
 def answers(network: Network, card: Card, patches: Sequence[Patch], samples: int = SAMPLES) -> dict[str, HeldOut]:
     """Run Monte Carlo dropout over patches as they are; give the pixels within SL2P's domain (min–max), by place."""
-    from xsentinel.blocks.predict import moments
-
     frozen = network.freeze()
     drops = any(site.n_dropped for site in network.sites)
     sampler = frozen.sampler([draw_masks(network.sites, 0, s) for s in range(samples if drops else 1)])
