@@ -42,7 +42,9 @@ def map_classes(
     """
     found = load_model(model)
     if not found.card.classes:
-        raise XSentinelError(f"model {found.card.name} estimates {', '.join(o.name for o in found.card.outputs)} and maps no {what}")
+        raise XSentinelError(
+            f"model {found.card.name} estimates {', '.join(o.name for o in found.card.outputs)} and maps no {what}; give a classifier"
+        )
     sampling, execution = Sampling(samples, seed), Execution(device, precision)
     maps = classify(prepare(ds, found.card, start), found, sampling, execution, probabilities)
     return xr.Dataset(maps, attrs=SOURCE | provenance(found, sampling, execution))

@@ -284,9 +284,13 @@ def pixel_m(ds: xr.Dataset, purpose: str) -> float:
 
 def _step(obj: xr.DataArray | xr.Dataset, dim: str) -> float:
     if dim not in obj.coords or obj.sizes.get(dim, 0) < 2:
-        raise GridError(f"the pixel size along {dim} is unknown: it needs a coordinate {dim!r} of at least two values")
+        raise GridError(
+            f"the pixel size along {dim} is unknown: it needs a coordinate {dim!r} of at least two values; assign_coords gives one"
+        )
     values = obj[dim].values.astype(np.float64)
     steps = np.diff(values)
     if not np.allclose(steps, steps[0], rtol=1e-3):
-        raise GridError(f"coordinate {dim!r} is not regular: steps from {steps.min():g} to {steps.max():g}")
+        raise GridError(
+            f"coordinate {dim!r} is not regular: steps from {steps.min():g} to {steps.max():g}; bring it to a grid of equal pixels"
+        )
     return float((values[-1] - values[0]) / (values.size - 1))

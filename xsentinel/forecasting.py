@@ -98,7 +98,10 @@ def check_doubt(method: Method) -> None:
     if isinstance(method.carry, Rollout):
         card = method.carry.model.card
         if not forecast_of(card).horizons and card.settings.get("members", 1) < 2:
-            raise XSentinelError(f"model {card.name} is no ensemble and its errors were not measured, so its forecast has no spread")
+            raise XSentinelError(
+                f"model {card.name} is no ensemble and its errors were not measured, so its forecast has no spread; "
+                f"leave spread and confidence out"
+            )
 
 
 def sort_dates(ds: xr.Dataset) -> xr.Dataset:

@@ -235,7 +235,7 @@ def _constant_values(i: Index, given: Mapping[str, float]) -> dict[str, float]:
         if value is None and name == "sigma":
             continue
         if value is None and name not in _defaults():
-            raise BandError(f"{i.name} needs {name}, which no band of Sentinel-1 or Sentinel-2 is ({i.formula})")
+            raise BandError(f"{i.name} needs {name}, which no band of Sentinel-1 or Sentinel-2 is ({i.formula}); take another index")
         if value is None:
             raise XSentinelError(f"{i.name} needs {name} ({description}), which has no default: give {name}=...")
         if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):

@@ -127,7 +127,9 @@ def classify(
     """
     card = model.card
     if not card.classes:
-        raise XSentinelError(f"model {card.name} estimates {', '.join(o.name for o in card.outputs)} and tells no classes apart")
+        raise XSentinelError(
+            f"model {card.name} estimates {', '.join(o.name for o in card.outputs)} and tells no classes apart; give a classifier"
+        )
     bands = _inputs(ds, model, sampling, execution)
     planes = [plane_values(c, geometry_plane(c, ds, None, None)) for c in card.geometry]
     make = partial(Predictor, model, samples=sampling.samples, seed=sampling.seed, execution=execution, probabilities=probabilities)

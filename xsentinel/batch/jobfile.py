@@ -99,7 +99,7 @@ def _pairs(file: Path, found: Mapping[str, Any]) -> tuple[tuple[Any, str], ...]:
     given = {"input", "output", "tiles"} & set(found)
     whole = given == {"input", "output"}
     if not whole and given != {"tiles"}:
-        raise ReadError(f"{file} needs input and output, or tiles, a table that has them as columns (and not both)")
+        raise ReadError(f"{file} needs input and output, or tiles, a table that has them as columns; give one of the two")
     if whole:
         return (_apart(placed(file, found["input"]), str(placed(file, found["output"]))),)
     table = Path(placed(file, found["tiles"]))
@@ -107,7 +107,7 @@ def _pairs(file: Path, found: Mapping[str, Any]) -> tuple[tuple[Any, str], ...]:
         with table.open(newline="", encoding="utf-8") as rows:
             pairs = [(row["input"], row["output"]) for row in csv.DictReader(rows)]
     except (OSError, KeyError, UnicodeDecodeError) as err:
-        raise ReadError(f"{table} cannot be read as a table with the columns input and output: {err!r}") from err
+        raise ReadError(f"{table} cannot be read as a table with the columns input and output: {err!r}; give a CSV file") from err
     outputs = [output for _, output in pairs]
     if not pairs or len(set(outputs)) < len(outputs):
         raise ReadError(f"{table} has {'no rows' if not pairs else 'an output more than once'}; give each input an output of its own")

@@ -55,7 +55,9 @@ def _card(options: Options) -> Any:
 def _network_reach(options: Options, ds: xr.Dataset) -> int:
     card = _card(options)
     if card is not None and card.halo is None:
-        raise XSentinelError(f"model {card.name} looks at the whole scene, so it cannot run block by block")
+        raise XSentinelError(
+            f"model {card.name} looks at the whole scene, so it cannot run block by block; run it on the whole cube, or take another"
+        )
     return 0 if card is None else int(card.halo)
 
 

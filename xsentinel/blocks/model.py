@@ -153,7 +153,9 @@ def read_network(model: Model) -> Network:
     except (SafetensorError, RuntimeError, ValueError, KeyError) as err:
         _refuse_pickle(model, data)
         reason, settings = " ".join(str(err).split())[:200], dict(model.card.settings)
-        raise ReadError(f"the weights {model.path} do not fit {model.card.network} {settings}: {reason}") from err
+        raise ReadError(
+            f"the weights {model.path} do not fit {model.card.network} {settings}: {reason}; copy card and weights of one model"
+        ) from err
     return network.eval()
 
 

@@ -72,7 +72,7 @@ def to_cog(
     maps = pack_floats(named, pack, scale)
     layers = [v for v in maps.data_vars if {"y", "x"} <= set(maps[v].dims)]
     if not layers:
-        raise GridError(f"nothing to write: no variable has dims y and x among {', '.join(map(str, maps.data_vars)) or 'none'}")
+        raise GridError(f"nothing to write: no variable has dims y and x among {', '.join(map(str, maps.data_vars)) or 'none'}; give maps")
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
         raise WriteError(f"{path} has the suffix {Path(path).suffix!r}; end it in .tif")
     ready = [_ready(maps[v], maps.attrs) for v in layers]
@@ -123,7 +123,7 @@ def _write_cog(layer: xr.DataArray, file: Path, progress: bool) -> None:
         _write_plain(layer, plain, progress)
         copy(plain, file, driver="COG", compress="DEFLATE", bigtiff="IF_SAFER", **options)
     except RasterioError as err:
-        raise WriteError(f"{file.name} could not be written: {err}") from err
+        raise WriteError(f"{file.name} could not be written: {err}; give a path in a folder that may be written") from err
     plain.unlink()
 
 

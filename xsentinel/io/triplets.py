@@ -200,7 +200,7 @@ def _rows(folder: Path, table: str | PathLike[str] | None) -> list[tuple[str, st
         with path.open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.reader(file) if row][1:]
     except (OSError, UnicodeDecodeError, csv.Error) as err:
-        raise ReadError(f"the table of triplets {path} cannot be read: {err}") from err
+        raise ReadError(f"the table of triplets {path} cannot be read: {err}; give a CSV file with three names a row") from err
     if not rows or any(len(row) < 3 for row in rows):
         raise ReadError(f"the table of triplets {path} has {len(rows)} rows, not all of three names (t−2, t−1, t); give a CSV with a head")
     return [tuple(name.strip() for name in row[-3:]) for row in rows]  # type: ignore[misc]
@@ -302,10 +302,13 @@ def _check_pair(values: Array, mask: Array, path: Path, mask_path: Path) -> None
     codes = {c.value for c in SCENE_CLASSES}
     strange = [v for v in np.unique(mask)[:50] if v not in codes]
     if strange:
-        raise ReadError(f"{mask_path} holds {strange[0]:g}, which is no scene class of Sen2Cor (0–11)")
+        raise ReadError(f"{mask_path} holds {strange[0]:g}, which is no scene class of Sen2Cor (0–11); copy the file again, or skip=True")
     known = values[np.isfinite(values)]
     if known.size and (known.min() < LEAST_LAI or known.max() > MOST_LAI):
-        raise UnitsError(f"{path} holds {known.min():g} to {known.max():g}, which is no leaf area index ({LEAST_LAI:g} to {MOST_LAI:g})")
+        raise UnitsError(
+            f"{path} holds {known.min():g} to {known.max():g}, which is no leaf area index ({LEAST_LAI:g} to {MOST_LAI:g}); "
+            f"copy the file again, or skip=True"
+        )
 
 
 def _polarisations(radar: Array, files: _Files, told: Sequence[str] | None) -> tuple[str, ...]:

@@ -144,7 +144,10 @@ def _check_start(start: Model | None, series: Series, preset: CropPreset) -> Non
     }
     other = [f"{what} {a}, not {b}" for what, (a, b) in pairs.items() if a != b]
     if other or preset.fit != "descent":
-        raise XSentinelError(f"model {card.name} cannot be started from: it has {'; '.join(other) or 'no weights to go on from'}")
+        raise XSentinelError(
+            f"model {card.name} cannot be started from: it has {'; '.join(other) or 'no weights to go on from'}; "
+            f"take the preset and the bands that it was trained with"
+        )
 
 
 def _fit(

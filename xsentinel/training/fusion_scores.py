@@ -226,7 +226,8 @@ class Tally:
         """
         if not self.sums:
             raise XSentinelError(
-                "no date has a whole triplet with radar and a target: t−2, t−1 and t within the days that the model allows"
+                "no date has a whole triplet with radar and a target: t−2, t−1 and t within the days that the model allows; "
+                "give longer series"
             )
         order = [*GROUPS, "all", "other area", "other area, cloudy"]
         rows = [

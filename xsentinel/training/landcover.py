@@ -252,7 +252,9 @@ def _rough(
             f"{preset.network} {dict(preset.settings)}{' and indices' if indices else ''}: take the preset that it was trained with"
         )
     if not np.isclose(pixel, card.resolution_m, rtol=0.01):
-        raise XSentinelError(f"model {card.name} is of {card.resolution_m:g} m, and the tiles have pixels of {pixel:g} m")
+        raise XSentinelError(
+            f"model {card.name} is of {card.resolution_m:g} m, and the tiles have pixels of {pixel:g} m; open them at its size"
+        )
     return replace(card, name=name, scores={}, calibration=None, digest="")
 
 
