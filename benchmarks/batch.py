@@ -177,7 +177,7 @@ def workers(folder: Path) -> None:
 def full_tile(folder: Path) -> None:
     """Write a tile of six dates, a simulated landscape of 1098² pixels five times over, then run the chain on it."""
     dates = xs.simulate.overpasses("2021-05-01", "2021-06-30")[::4]
-    land = xs.simulate.landscape((1098, 1098), dates, seed=5, resolution=20, stored=True).cube.load()
+    land = xs.simulate.landscape((1098, 1098), dates, seed=5, resolution=20, mask_and_scale=False).cube.load()
     cube = land.isel(y=slice(0), x=slice(0)).drop_dims(("y", "x"))
     for name, values in land.data_vars.items():
         cube[name] = ("time", "y", "x"), da.tile(da.from_array(values.values, chunks=(1, 1098, 1098)), (1, 5, 5)), values.attrs
@@ -186,7 +186,7 @@ def full_tile(folder: Path) -> None:
     cube.s2.to_zarr(folder / "tile.zarr")
     (folder / "job.yaml").write_text(
         "input: tile.zarr\nopen: {mask_and_scale: false}\nsteps:\n  - mask_clouds: {dilate: 60}\n  - composite: {freq: MS}\n"
-        "  - lai: {model: unet, samples: 10}\noutput: lai.zarr\noptions: {memory: 4, pack: int16}\n"
+        "  - lai: {model: unet, samples: 10}\noutput: lai.zarr\noptions: {memory_limit: 4GB, pack: int16}\n"
     )
     command = [sys.executable, "-c", "from xsentinel.cli import main; main()", "run", str(folder / "job.yaml"), "--report"]
     subprocess.run([*command, str(folder / "report.json"), "--no-progress"], check=True)

@@ -62,9 +62,6 @@ SMALL_SERIES = Series(2048, 1024, 64, 2)
 """What a test run goes through."""
 
 
-TEN_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
-
-
 @cache
 def tile(layout: Layout, bands: tuple[str, ...] = BANDS) -> xr.Dataset:
     """Give bands of uint16 counts: the Zurich sample repeated, jittered so that repeats do not compress."""

@@ -103,10 +103,10 @@ class Tile:
 def make_tile(dates: int, orbits: int, seed: int, latitude: float) -> Tile:
     """Simulate a tile at the clearest so many passes of the season, as archives are searched."""
     times = xs.simulate.overpasses(*SEASON, seed=seed, orbits=orbits)
-    corner = xs.simulate.landscape((48, 48), list(times), seed, resolution=RESOLUTION, latitude=latitude)
+    corner = xs.simulate.landscape((48, 48), list(times), seed=seed, resolution=RESOLUTION, latitude=latitude)
     clear = corner.cube.s2.clear_share().compute().values
     chosen = times[np.sort(np.argsort(-clear, kind="stable")[:dates])]
-    land = xs.simulate.landscape((SIDE, SIDE), list(chosen), seed, resolution=RESOLUTION, latitude=latitude)
+    land = xs.simulate.landscape((SIDE, SIDE), list(chosen), seed=seed, resolution=RESOLUTION, latitude=latitude)
     cube = land.cube.s2.mask_clouds(dilate=60).drop_vars("SCL", errors="ignore").compute()
     known = land.truth[["class", "parcel"]].compute()
     truth = samples.from_raster(known["class"], cube, legend=LEGEND)["label"]
@@ -146,7 +146,7 @@ class Trainer:
     def __call__(self, drawn: xr.Dataset, *, epochs: int, seed: int, periods: Periods | None = MONTHS, **run: object) -> Model:
         """Train for so many epochs."""
         how = {"preset": self.preset, "name": next(self.names), "least": LEAST, "progress": False} | run
-        return train_crops(drawn, self.folder.name, periods=periods, resolution_m=RESOLUTION, epochs=epochs, seed=seed, **how)
+        return train_crops(drawn, self.folder.name, periods=periods, resolution=RESOLUTION, epochs=epochs, seed=seed, **how)
 
 
 def tested(model: Model, cube: xr.Dataset, truth: xr.DataArray) -> Assessment:

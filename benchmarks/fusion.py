@@ -31,7 +31,7 @@ from xsentinel.io.triplets import read_triplets
 from xsentinel.models.planes import CARRIED, SEASON, TRIPLET, FusionInputs
 from xsentinel.training import FusionPreset, FusionSource, train_fusion
 from xsentinel.training.fusion import SAMPLES
-from xsentinel.training.fusion_presets import PRESETS
+from xsentinel.training.fusion_presets import FUSION_PRESETS
 from xsentinel.training.fusion_scores import BASELINES, Answer, Tally, looks, network_answer, pixel_answers
 from xsentinel.training.fusion_series import FusionSeries, collect_series
 
@@ -40,7 +40,7 @@ Sources = Mapping[str, FusionSource]
 INPUTS = FusionInputs(s1_tolerance_days=3.0)
 """Of both variants, so that both are scored at the same dates: radar within three days, dates of a triplet no more than a week apart."""
 
-PLAIN = replace(PRESETS["default"], inputs=INPUTS, radar_jitter=(0.0, 0.0), scaling=0.0)
+PLAIN = replace(FUSION_PRESETS["default"], inputs=INPUTS, radar_jitter=(0.0, 0.0), scaling=0.0)
 """Settings of the tables: land is taken as it is."""
 
 VARIANTS = {"triplet": TRIPLET + SEASON, "carried": CARRIED + SEASON}
@@ -92,7 +92,7 @@ def ablation(
         start, preset = perf_counter(), preset_of(variant, row, base)
         folder = out / variant if row in ("S1 + masks + season", "S2 + masks + season", "all") else out / variant / row
         how = {"preset": preset, "name": f"{variant} {row}".replace(" ", "-"), "held": held}
-        model = train_fusion(train, folder, **how, resume=True, progress=False, scores=False, precision="bf16-mixed")  # type: ignore[arg-type]
+        model = train_fusion(train, folder, **how, resume=True, progress=False, scores=False, precision="bf16")  # type: ignore[arg-type]
         methods = {f"{variant}: {row}": network_answer(read_network(model), model.card)}
         methods |= (BASELINES | fitted) if row == "all" else {}
         found = scored(methods, model.card, sides, hidden)
@@ -253,9 +253,9 @@ def ship(lands: Path, out: Path, initial: str | None, steps: int, rate: float) -
     for top, left in product((0, 16), (0, 12)):
         square = {"y": slice(top, top + 16), "x": slice(left, left + 12)}
         train[f"{name}/{top}-{left}"] = FusionSource(part.s2.isel(square), part.s1.isel(square))
-    preset = replace(PRESETS["default"], inputs=INPUTS, steps=steps, patch=24, rate=rate)
+    preset = replace(FUSION_PRESETS["default"], inputs=INPUTS, steps=steps, patch=24, rate=rate)
     print(train_fusion(train, out, preset=preset, name="lai-fusion", held=held | held_real, resume=True, progress=False, initial=initial,
-                       precision="bf16-mixed"), flush=True)  # fmt: skip
+                       precision="bf16"), flush=True)  # fmt: skip
 
 
 @main.command("rescore")

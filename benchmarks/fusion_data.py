@@ -40,7 +40,7 @@ def simulated(name: str, folder: Path) -> xr.Dataset:
 
 
 def _simulate(seed: int, latitude: float, year: str, side: int) -> xr.Dataset:
-    land = xs.simulate.landscape((side, side), year, seed, resolution=RESOLUTION, latitude=latitude)
+    land = xs.simulate.landscape((side, side), year, seed=seed, resolution=RESOLUTION, latitude=latitude)
     with dask.config.set(scheduler="synchronous"):
         made = land.cube[["SCL"]].assign(lai=land.cube.s2.lai()["lai"], truth=land.unclouded.s2.lai()["lai"], lai_true=land.truth["lai"])
         radar = land.radar.drop_vars("spatial_ref").rename(time="time_s1")

@@ -20,24 +20,25 @@ import xarray as xr
 
 import xsentinel as xs
 from tests.cubes import npz_cube
+from xsentinel.bands import TEN_BANDS
 from xsentinel.blocks.model import read_network
 from xsentinel.kernels.scores import agreement, rank_correlation
 from xsentinel.training.batches import OUTSIDE
 from xsentinel.training.calibrate import HeldOut, coverage
 from xsentinel.training.lai import answers, train_lai
+from xsentinel.training.lai_presets import LAI_PRESETS, LaiPreset
 from xsentinel.training.patches import Patch, collect
-from xsentinel.training.presets import TEN_BANDS, Preset, get_preset
 from xsentinel.training.teacher import TEACHER_BANDS, label_lai
 
 DATA = Path(os.environ.get("XSENTINEL_DATA", ""))
 LEAVE_OUT = ("bigearthnet", "worldcereal", "zurich")
 
 
-def preset_named(name: str) -> Preset:
+def preset_named(name: str) -> LaiPreset:
     """Give a preset of the package, or ``paper-thin``: the paper's, of half its width and a level less, for two cores."""
     if name != "paper-thin":
-        return get_preset(name)
-    return replace(get_preset("paper"), settings={"widths": [16, 32, 64], "dropout": 0.5}, batch=16, patch=96)
+        return LAI_PRESETS[name]
+    return replace(LAI_PRESETS["paper"], settings={"widths": [16, 32, 64], "dropout": 0.5}, batch=16, patch=96)
 
 
 def cubes() -> dict[str, xr.Dataset]:
@@ -67,7 +68,7 @@ def spectra(patches: list[Patch]) -> np.ndarray:
     return out
 
 
-def train(folder: Path, name: str, preset: Preset, leave_out: str | None, progress: bool) -> xs.Model:
+def train(folder: Path, name: str, preset: LaiPreset, leave_out: str | None, progress: bool) -> xs.Model:
     """Train on all sources but one."""
     chosen = {key: cube for key, cube in cubes().items() if key.partition("/")[0] != leave_out}
     more = spectra(collect(chosen, TEN_BANDS, preset.patch)) if preset.augmentation else None

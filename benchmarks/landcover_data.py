@@ -104,12 +104,12 @@ def _simulate(name: str) -> xr.Dataset:
     """Simulate a tile as one gets it: a year's passes of both satellites, clouds masked, gaps filled linearly."""
     seed, latitude = {**TILES, UNSEEN[0]: UNSEEN[1:]}[name]
     times = xs.simulate.overpasses("2018-01-01", "2018-12-31", seed=seed, orbits=1)
-    corner = xs.simulate.landscape((48, 48), list(times), seed, latitude=latitude)
+    corner = xs.simulate.landscape((48, 48), list(times), seed=seed, latitude=latitude)
     clear = corner.cube.s2.clear_share().compute(num_workers=1).values
     chosen = list(times[clear > CLEAR])
-    land = xs.simulate.landscape((SIDE, SIDE), chosen, seed, latitude=latitude)
+    land = xs.simulate.landscape((SIDE, SIDE), chosen, seed=seed, latitude=latitude)
     cube = land.cube.s2.mask_clouds(dilate=60).drop_vars("SCL", errors="ignore").compute(num_workers=1)
-    filled = cube.s2.fill_gaps("linear", times=DATES, extrapolate="nearest", layers=False).compute(num_workers=1)
+    filled = cube.s2.fill_gaps("linear", dates=DATES, extrapolate="nearest", layers=False).compute(num_workers=1)
     note(f"{name}: {len(chosen)} of {len(times)} passes taken")
     truth = land.truth[["class", "parcel"]].compute(num_workers=1)
     filled = filled.drop_vars(["platform", "sza", "vza", "raa"], errors="ignore")

@@ -21,13 +21,13 @@ import pandas as pd
 import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 
+from xsentinel.bands import TEN_BANDS
 from xsentinel.classes import LabelClass, flag_attrs, palette
 from xsentinel.cube import Encoding
 from xsentinel.models.card import Card, Channel, EqualDates
 from xsentinel.training.landcover_batches import Cutter, Source
 from xsentinel.training.landcover_tiles import open_joined
 from xsentinel.training.places import Draw
-from xsentinel.training.presets import TEN_BANDS
 from xsentinel.training.tiles import Kept, Tile
 
 DATES = 33

@@ -17,7 +17,7 @@ from benchmarks.landcover_scores import print_table
 from xsentinel import samples
 from xsentinel.accuracy import Assessment
 from xsentinel.training import train_landcover
-from xsentinel.training.landcover_presets import LandcoverPreset, get_landcover_preset
+from xsentinel.training.landcover_presets import LANDCOVER_PRESETS, LandcoverPreset
 
 SITES = {"00002806639B424A": (10, "2018-01-01", 10.0), "000028085BF08E7E": (20, "2019-01-01", 0.0)}
 """Metres of a pixel, first day of the season, metres of borders without label."""
@@ -55,7 +55,7 @@ def _numbered(kinds: np.ndarray) -> np.ndarray:
 
 def settled(preset: str, cube: xr.Dataset) -> LandcoverPreset:
     """Give a preset for so small a site: patches of half of it, few labels asked for."""
-    chosen = get_landcover_preset(preset)
+    chosen = LANDCOVER_PRESETS[preset]
     bands = tuple(band for band in chosen.bands if band in cube)
     if chosen.fit == "descent":
         small = {"patch": 32, "step": 8 if cube.sizes["y"] > 32 else 32, "least": 0.02, "steps": STEPS}

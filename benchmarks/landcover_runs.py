@@ -17,7 +17,7 @@ from benchmarks.landcover_data import TILES, Tile, note, tiles
 from xsentinel import samples
 from xsentinel.blocks.model import Model, load_model, read_network
 from xsentinel.training import train_landcover
-from xsentinel.training.landcover_presets import LandcoverPreset, get_landcover_preset
+from xsentinel.training.landcover_presets import LANDCOVER_PRESETS, LandcoverPreset
 
 STEPS = 450
 """Of all networks but those with a memory, LSTM and TSFG-UNET."""
@@ -92,7 +92,7 @@ class Run:
 
 def settled(plan: Plan) -> LandcoverPreset:
     """Give the preset of a plan."""
-    chosen = get_landcover_preset(plan.preset)
+    chosen = LANDCOVER_PRESETS[plan.preset]
     if chosen.fit == "descent":
         chosen = replace(chosen, **SHORT, steps=plan.steps)
     return replace(chosen, **plan.changed)

@@ -99,7 +99,7 @@ def main() -> None:
         cube = xs.open(Path(folder) / "cube.zarr")
         for out in (None, Path(folder) / "samples.zarr"):
             with Watch() as watch:
-                made = xs.samples.extract(cube, table, out=out)
+                made = xs.samples.extract(cube, table, path=out)
             where = "memory" if out is None else "Zarr"
             print(
                 f"extract to {where}: {made.sizes['sample']} series of {size >> 20} MiB in {watch.seconds:.1f} s, +{watch.peak >> 20} MiB"

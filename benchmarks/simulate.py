@@ -41,7 +41,7 @@ def simulated(dates: list[object], latitude: float, seeds: int, side: int, *, fi
     """Give simulated cubes of some seeds, 20 m, clear pixels, of fields only where asked."""
     cubes = []
     for seed in range(seeds):
-        scene = xs.simulate.landscape((side, side), dates, seed + 100, resolution=20, latitude=latitude)
+        scene = xs.simulate.landscape((side, side), dates, seed=seed + 100, resolution=20, latitude=latitude)
         cube = masked(scene.cube)
         cubes.append(cube.where(scene.truth["class"].isin(FIELDS).compute()) if fields else cube)
     return cubes
@@ -57,7 +57,7 @@ def pairs(data: Path) -> Iterator[Pair]:
     real = xr.concat([p.assign_coords(time=patches[0].time) for p in patches], "y", join="override", coords="minimal", compat="override")
     made = []
     for seed in range(18):
-        scene = xs.simulate.landscape((60, 60), ["2017-06-13"], seed + 100, resolution=20, latitude=48.0)
+        scene = xs.simulate.landscape((60, 60), ["2017-06-13"], seed=seed + 100, resolution=20, latitude=48.0)
         clear = (scene.truth.cloud < 0.01) & (scene.truth.shadow < 0.05) & (scene.truth["class"] != 16)
         made.append(scene.cube[list(TEN_BANDS)].where(clear).compute())
     yield Pair("Upper Austria, land, 2017-06-13", real.where(real.B08 > 0.08), xr.concat(made, "y", join="override"))
@@ -128,7 +128,8 @@ def print_clear(data: Path) -> None:
         dates = list(real.time.values)
         shares = [real.s2.clear_share().compute()]
         shares += [
-            xs.simulate.landscape((32, 32), dates, s, resolution=20, latitude=latitude).cube.s2.clear_share().compute() for s in range(8)
+            xs.simulate.landscape((32, 32), dates, seed=s, resolution=20, latitude=latitude).cube.s2.clear_share().compute()
+            for s in range(8)
         ]
         rows = [(float(s.mean()), float((s > 0.9).mean()), float((s < 0.1).mean()), s.to_series().autocorr(1)) for s in shares]
         made = np.mean(rows[1:], 0)
@@ -191,7 +192,7 @@ def speed() -> None:
     print(f"1024² pixels × 73 dates, {n_cores()} threads, seconds")
     for name in ("ten bands", "SCL", "lai, cloud, shadow", "ten bands, block by date"):
         chunks = {"time": 1, "y": 1024, "x": 1024} if "date" in name else None
-        scene = xs.simulate.landscape((1024, 1024), dates, 3, stored=True, chunks=chunks)
+        scene = xs.simulate.landscape((1024, 1024), dates, seed=3, mask_and_scale=False, chunks=chunks)
         layers = {"SCL": [scene.cube.SCL], "lai, cloud, shadow": [scene.truth[v] for v in ("lai", "cloud", "shadow")]}
         arrays = layers.get(name, [scene.cube[b] for b in TEN_BANDS])
         start = perf_counter()

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 import xsentinel
+from xsentinel.bands import TEN_BANDS
 from xsentinel.kernels.canopy import soil_line
 from xsentinel.simulate.table import SZA_NODES, VIEW_ZENITH, CanopyTable, lai_of, load_table
 
-TEN_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 PLATFORMS = ("Sentinel-2A", "Sentinel-2B")
 WAVELENGTHS = np.arange(400, 2501)
 FLAT_SOILS = (0.0, 0.2, 0.5)

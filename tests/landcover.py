@@ -10,10 +10,10 @@ import pandas as pd
 import rioxarray  # noqa: F401
 import xarray as xr
 
+from xsentinel.bands import TEN_BANDS
 from xsentinel.classes import LabelClass, flag_attrs
 from xsentinel.models.card import EqualDates
 from xsentinel.training.landcover_presets import LANDCOVER_PRESETS
-from xsentinel.training.presets import TEN_BANDS
 
 CLASSES = (LabelClass(2, "Wheat", "#e69f00"), LabelClass(7, "Maize", "#56b4e9"), LabelClass(9, "Forest", "#009e73"))
 N_DATES = 4

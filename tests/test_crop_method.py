@@ -22,7 +22,7 @@ RULE = samples.Stratified(1200, 60, 1200, 60)
 @pytest.fixture(scope="module")
 def land() -> xs.simulate.Landscape:
     dates = xs.simulate.overpasses("2018-01-01", "2018-12-31", seed=3)[::3]
-    return xs.simulate.landscape((128, 128), list(dates), 3, resolution=20, latitude=48.0)
+    return xs.simulate.landscape((128, 128), list(dates), seed=3, resolution=20, latitude=48.0)
 
 
 def wrong(label: xr.DataArray, truth: xr.DataArray) -> float:
@@ -42,7 +42,7 @@ def test_reliable_samples_lower_the_share_of_wrong_labels_and_help(land: xs.simu
     label = given["label"].where(~east, 0).assign_attrs(given["label"].attrs)
 
     table = samples.draw(given.assign(label=label), RULE, seed=1)
-    weak = train_crops(samples.extract(months, table), tmp_path, preset=SMALL, name="weak", resolution_m=20, least=1, progress=False)
+    weak = train_crops(samples.extract(months, table), tmp_path, preset=SMALL, name="weak", resolution=20, least=1, progress=False)
     maps = months.s2.crops(weak)
     chosen = reliable(label, maps)
     assert 0.1 < wrong(label, truth) < 0.4
@@ -51,7 +51,7 @@ def test_reliable_samples_lower_the_share_of_wrong_labels_and_help(land: xs.simu
 
     table = samples.draw(given.assign(label=chosen), RULE, seed=2)
     drawn = samples.extract(months, table)
-    final = train_crops(drawn, tmp_path, preset=SMALL, name="final", initial=weak, weighted=False, resolution_m=20, least=1, progress=False)
+    final = train_crops(drawn, tmp_path, preset=SMALL, name="final", initial=weak, weighted=False, resolution=20, least=1, progress=False)
     reference = truth.where(east & (samples.from_raster(kinds, months, legend=LEGEND, **outlines)["label"] > 0), 0)
     scores = [xs.accuracy.assess(m["class"], reference, ignore=0).overall_accuracy for m in (maps, months.s2.crops(final))]
     assert scores[1] >= scores[0] > 0.6

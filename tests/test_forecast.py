@@ -57,7 +57,7 @@ METHODS = ["model", *BASELINES]
 @pytest.mark.parametrize("method", METHODS)
 def test_labels_and_provenance(method, model, cube):
     before = cube.copy(deep=True)
-    future = cube.s2.forecast(of(method, model), steps=4, spread=True, interval=0.9)
+    future = cube.s2.forecast(of(method, model), steps=4, spread=True, confidence=0.9)
     xr.testing.assert_identical(cube, before)
     assert list(future) == [*BANDS, *(f"{b}_{e}" for e in ("std", "lower", "upper") for b in BANDS), "forecast_flags"]
     assert {future[v].dtype for v in future} == {np.dtype(np.float32), np.dtype(np.uint8)}
@@ -66,7 +66,7 @@ def test_labels_and_provenance(method, model, cube):
     assert future.forecast_reference_time.values == cube.time.values[-1]
     assert future.rio.crs == cube.rio.crs
     assert "platform" not in future.coords
-    assert future.attrs["forecast"] == ("rk4" if method == "model" else method)
+    assert future.attrs["model"] == ("rk4" if method == "model" else method)
     assert future.B04.attrs["units"] == "1"
     assert future.B04.attrs["grid_mapping"] == "spatial_ref"
     assert future.B04.attrs["ancillary_variables"] == "forecast_flags B04_std B04_lower B04_upper"
@@ -232,7 +232,7 @@ def test_a_bridge_has_ends_and_short_gaps_are_lines():
     [
         (lambda c, m: c.s2.forecast("prophet"), xs.XSentinelError, "'prophet' is not known; give 'persistence', 'climatology'"),
         (lambda c, m: c.s2.forecast(m, steps=0), xs.XSentinelError, "steps is 0"),
-        (lambda c, m: c.s2.forecast(m, interval=95), xs.XSentinelError, "a share between 0 and 1"),
+        (lambda c, m: c.s2.forecast(m, confidence=95), xs.XSentinelError, "a share between 0 and 1"),
         (lambda c, m: c.s2.forecast(m, freq="10D"), xs.TimeError, "steps of 5 days"),
         (lambda c, m: c.s2.forecast("harmonic", freq="MS"), xs.TimeError, "no fixed step"),
         (lambda c, m: c.s2.forecast("harmonic", freq="-5D"), xs.TimeError, "goes forward"),
@@ -259,11 +259,11 @@ def test_a_spread_that_is_not_known_is_refused(tmp_path, cube):
     lone = a_model(tmp_path, "lone", settings={"members": 1}, horizons=(), errors=())
     assert cube.s2.forecast(lone, steps=2).B04.notnull().any()
     with pytest.raises(xs.XSentinelError, match="has no spread"):
-        cube.s2.forecast(lone, interval=0.9)
+        cube.s2.forecast(lone, confidence=0.9)
 
 
 def test_plots(model, cube, tmp_path):
-    future = cube.s2.forecast(model, steps=10, interval=0.9)
+    future = cube.s2.forecast(model, steps=10, confidence=0.9)
     ax = cube.s2.plot.spectra(pixel=(2, 3), future=future)
     assert len(ax.lines) == 6
     assert ax.get_ylabel() == "reflectance"

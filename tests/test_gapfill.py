@@ -89,11 +89,11 @@ def test_regular_dates_have_the_geometry_of_the_nearest():
     cube = gappy()
     times = cube.time.values
     between = [times[0] - np.timedelta64(9, "D"), times[3], times[3] + (times[4] - times[3]) // 4, times[-1] + np.timedelta64(1, "D")]
-    regular = fill_gaps(cube, times=between)
+    regular = fill_gaps(cube, dates=between)
     assert regular.sza.values.tolist() == cube.sza.values[[0, 3, 3, -1]].tolist()
     assert regular.platform.values.tolist() == cube.platform.values[[0, 3, 3, -1]].tolist()
     assert regular.sza.attrs["cell_methods"] == "time: nearest"
-    one = fill_gaps(cube.isel(time=[2]), times=between[:2], extrapolate="nearest")
+    one = fill_gaps(cube.isel(time=[2]), dates=between[:2], extrapolate="nearest")
     assert one.sza.values.tolist() == cube.sza.values[[2, 2]].tolist()
 
 
@@ -110,7 +110,7 @@ def test_dates_of_the_result():
     regular = fill_gaps(cube, freq="5D").time.values
     assert regular[0] == np.datetime64("2019-04-01")
     assert set(np.diff(regular)) == {np.timedelta64(5, "D")}
-    given_ = fill_gaps(cube, times=["2019-04-20", "2019-04-10"]).time.values
+    given_ = fill_gaps(cube, dates=["2019-04-20", "2019-04-10"]).time.values
     np.testing.assert_array_equal(given_, pd.to_datetime(["2019-04-10", "2019-04-20"]))
     assert fill_gaps(cube, freq="5D").time.dtype == cube.time.dtype
 
@@ -166,10 +166,10 @@ def test_the_plan_is_printed_before_anything_runs(capsys):
     [
         (lambda c: fill_gaps(c, "spline"), xs.XSentinelError, "'spline' is not known; the methods are linear, nearest"),
         (lambda c: fill_gaps(c, "cressman", lmbda=3), xs.XSentinelError, "cressman takes no lmbda; it takes radius, weights, keep_valid"),
-        (lambda c: fill_gaps(c, freq="5D", times=["2019-04-02"]), xs.TimeError, "both given"),
+        (lambda c: fill_gaps(c, freq="5D", dates=["2019-04-02"]), xs.TimeError, "both given"),
         (lambda c: fill_gaps(c, freq="5 parsecs"), xs.TimeError, "'5 parsecs', which pandas does not know"),
-        (lambda c: fill_gaps(c, times=[]), xs.TimeError, "holds 0 dates"),
-        (lambda c: fill_gaps(c, times=["2019-04-02"] * 2), xs.TimeError, "1 of them repeated"),
+        (lambda c: fill_gaps(c, dates=[]), xs.TimeError, "holds 0 dates"),
+        (lambda c: fill_gaps(c, dates=["2019-04-02"] * 2), xs.TimeError, "1 of them repeated"),
         (lambda c: fill_gaps(c.isel(time=0)), xs.TimeError, "no dimension time"),
         (lambda c: fill_gaps(c.drop_vars(FEW)), xs.BandError, "needs at least one band"),
         (lambda c: fill_gaps(c.assign_coords(time=c.time.values[[0] * 12])), xs.TimeError, "stand more than once"),

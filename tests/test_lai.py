@@ -169,7 +169,7 @@ def test_bad_cubes_are_named(model: Model, what: str, chunked: bool) -> None:
 
 def test_too_few_dates(tmp_path: Path) -> None:
     model = random_model(tmp_path, name="three", dates=3)
-    with pytest.raises(xs.TimeError, match=r"takes 3 dates together and the cube has 2; .*fill_gaps\(times=...\)"):
+    with pytest.raises(xs.TimeError, match=r"takes 3 dates together and the cube has 2; .*fill_gaps\(dates=...\)"):
         make_cube((2, 20, 20), TEN_BANDS).s2.lai(model=model)
     cube = make_cube((3, 40, 30), TEN_BANDS)
     maps = cube.s2.lai(model=model, samples=2)

@@ -295,7 +295,7 @@ def test_a_cube_larger_than_memory_is_read_block_by_block(tmp_path):
     assert cube.nbytes > 256 << 20
     tracemalloc.start()
     try:
-        made = samples.extract(cube, table, out=tmp_path / "series.zarr")
+        made = samples.extract(cube, table, path=tmp_path / "series.zarr")
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -308,11 +308,11 @@ def test_series_written_as_they_come_equal_those_in_memory(tmp_path, chunks):
     cube, table = cube_and_table()
     table = samples.split(table)
     cube = cube if chunks is None else cube.chunk(chunks)
-    written = samples.extract(cube, table, out=tmp_path / "s.zarr")
+    written = samples.extract(cube, table, path=tmp_path / "s.zarr")
     assert written.reflectance.chunks is not None
     xr.testing.assert_identical(written.compute(), samples.extract(cube, table))
     with pytest.raises(WriteError, match="exists"):
-        samples.extract(cube, table, out=tmp_path / "s.zarr")
+        samples.extract(cube, table, path=tmp_path / "s.zarr")
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 import xsentinel as xs
 from tests.conftest import raise_if_dask_computes
-from xsentinel.bands import CLOUDY_CLASSES, scene_class_values
+from xsentinel.bands import CLOUDY_CLASSES, TEN_BANDS, scene_class_values
 from xsentinel.errors import GridError, TimeError, XSentinelError
 from xsentinel.simulate.nomenclature import CLASSES, COVERS, running_shares
 from xsentinel.simulate.overpass import plan, sun_position
-from xsentinel.simulate.table import BANDS, load_table
+from xsentinel.simulate.table import load_table
 
 DATES = ["2018-02-14", "2018-05-05", "2018-06-22", "2018-08-21", "2018-10-10"]
 SHAPE = (42, 51)
@@ -26,7 +26,9 @@ SHAPE = (42, 51)
 
 @pytest.fixture(scope="module")
 def whole() -> dict[int, tuple[xr.Dataset, xr.Dataset]]:
-    scenes = {r: xs.simulate.landscape(SHAPE, DATES, 5, resolution=r, stored=True, chunks={"y": 99, "x": 99}) for r in (10, 20)}
+    scenes = {
+        r: xs.simulate.landscape(SHAPE, DATES, seed=5, resolution=r, mask_and_scale=False, chunks={"y": 99, "x": 99}) for r in (10, 20)
+    }
     return {r: (s.cube.compute(), s.truth.compute()) for r, s in scenes.items()}
 
 
@@ -39,13 +41,13 @@ def year() -> tuple[xr.Dataset, xr.Dataset]:
 @settings(max_examples=12)
 @given(st.sampled_from([10, 20]), st.integers(1, 5), st.integers(9, 60), st.integers(9, 60))
 def test_a_block_is_a_part_of_the_whole(whole, resolution, t, y, x):
-    scene = xs.simulate.landscape(SHAPE, DATES, 5, resolution=resolution, stored=True, chunks={"time": t, "y": y, "x": x})
+    scene = xs.simulate.landscape(SHAPE, DATES, seed=5, resolution=resolution, mask_and_scale=False, chunks={"time": t, "y": y, "x": x})
     xr.testing.assert_identical(scene.cube.compute(), whole[resolution][0])
     xr.testing.assert_identical(scene.truth.compute(), whole[resolution][1])
 
 
 def test_a_larger_scene_holds_the_smaller_and_more_dates_the_fewer(whole):
-    scene = xs.simulate.landscape((60, 70), ["2018-05-05", "2018-06-01", "2018-08-21"], 5, stored=True)
+    scene = xs.simulate.landscape((60, 70), ["2018-05-05", "2018-06-01", "2018-08-21"], seed=5, mask_and_scale=False)
     part = scene.cube.isel(y=slice(0, SHAPE[0]), x=slice(0, SHAPE[1]), time=[0, 2]).compute()
     xr.testing.assert_identical(part, whole[10][0].isel(time=[1, 3]))
 
@@ -59,13 +61,13 @@ def test_nothing_is_computed_until_asked_for():
 
 
 def test_a_seed_is_another_landscape(whole):
-    other = xs.simulate.landscape(SHAPE, DATES, 6, stored=True)
+    other = xs.simulate.landscape(SHAPE, DATES, seed=6, mask_and_scale=False)
     assert (other.truth["class"].values != whole[10][1]["class"].values).mean() > 0.5
     assert (other.cube.B08.values != whole[10][0].B08.values).mean() > 0.9
 
 
 def test_counts_and_reflectance_are_the_same(whole):
-    floats = xs.simulate.landscape(SHAPE, DATES, 5).cube
+    floats = xs.simulate.landscape(SHAPE, DATES, seed=5).cube
     assert floats.B11.dtype == np.float32
     np.testing.assert_allclose(floats.B11, whole[10][0].B11 * 1e-4, rtol=1e-6)
     assert xs.open(whole[10][0]).s2.info() is not None
@@ -181,11 +183,11 @@ def test_shares_sum_to_one_and_follow_the_climate():
 
 
 def test_the_table_knows_bare_soil_and_saturates():
-    table, soil = load_table(), np.full(len(BANDS), 0.2, np.float32)
+    table, soil = load_table(), np.full(len(TEN_BANDS), 0.2, np.float32)
     bare = table.reflectance(0, (40.0, 5.0, 90.0), (0, 0.0, 0.5, 0.0), soil)
     np.testing.assert_allclose(bare, 0.2, atol=2e-3)
     deep = [table.reflectance(1, (40.0, 5.0, 90.0), (1, 0.0, 0.5, lai), soil) for lai in (1.0, 5.0, 7.0)]
-    nir, red = BANDS.index("B08"), BANDS.index("B04")
+    nir, red = TEN_BANDS.index("B08"), TEN_BANDS.index("B04")
     assert deep[2][nir] - deep[1][nir] < 0.2 * (deep[1][nir] - deep[0][nir])
     assert deep[2][red] < 0.05 < 0.4 < deep[2][nir]
 

@@ -14,17 +14,18 @@ import xarray as xr
 
 import xsentinel as xs
 from tests.cubes import make_cube
+from xsentinel.bands import TEN_BANDS
 from xsentinel.models.card import Calibration
-from xsentinel.training import PRESETS, evaluate_lai, train_lai
+from xsentinel.training import LAI_PRESETS, evaluate_lai, train_lai
 from xsentinel.training.augment import Augmentation, Augmenter
 from xsentinel.training.batches import LaiBatches, channels_of, normalise, real_batches
 from xsentinel.training.calibrate import HeldOut, calibrate, coverage
 from xsentinel.training.patches import band_limits, collect, pixel_limits, split_by_place
-from xsentinel.training.presets import TEN_BANDS, get_preset
+from xsentinel.training.presets import find_preset
 from xsentinel.training.spectra import read_spectra
 from xsentinel.training.teacher import TEACHER_BANDS, in_range, label_lai
 
-SMALL = replace(PRESETS["default"], steps=6, batch=2, patch=32)
+SMALL = replace(LAI_PRESETS["default"], steps=6, batch=2, patch=32)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,7 @@ def test_augmented_patches_are_reflectance_of_many_kinds(patches: list) -> None:
 
 
 def test_without_augmentation_patches_are_real(patches: list) -> None:
-    preset = replace(get_preset("paper"), patch=32, batch=3)
+    preset = replace(LAI_PRESETS["paper"], patch=32, batch=3)
     rows = LaiBatches(patches, channels_of(preset, band_limits(patches)), preset, seed=0, first=0, last=1)
     bands = rows.draw(np.random.default_rng(0)).bands
     pixels = {tuple(v) for p in patches for v in p.bands.reshape(10, -1).T}
@@ -265,7 +266,7 @@ def test_a_resumed_run_ends_where_an_undisturbed_one_does(
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["paper", "mlp"])
 def test_other_presets_train(cubes: dict[str, xr.Dataset], tmp_path: Path, name: str) -> None:
-    preset = replace(get_preset(name), steps=2, batch=2, patch=48, crop=8)
+    preset = replace(LAI_PRESETS[name], steps=2, batch=2, patch=48, crop=8)
     if name == "paper":
         preset = replace(preset, settings={"widths": [4, 8, 8, 8], "dropout": 0.5})
     model = train_lai(cubes, tmp_path, preset=preset, name=name, progress=False)
@@ -275,11 +276,11 @@ def test_other_presets_train(cubes: dict[str, xr.Dataset], tmp_path: Path, name:
 
 
 def test_presets_are_the_papers() -> None:
-    paper = get_preset("paper")
+    paper = LAI_PRESETS["paper"]
     assert (paper.patch, paper.crop, paper.batch, paper.rate, paper.loss, paper.optimiser) == (128, 16, 64, 1e-3, "mse", "rmsprop")
     assert paper.settings == {"widths": [32, 64, 128, 256], "dropout": 0.5}
     with pytest.raises(xs.XSentinelError, match="preset 'best' is not known; the presets are default, paper, mlp"):
-        get_preset("best")
+        find_preset("best", LAI_PRESETS)
 
 
 def test_bad_requests_are_named(cubes: dict[str, xr.Dataset], tmp_path: Path) -> None:
@@ -308,11 +309,11 @@ def test_spectra_from_a_table(tmp_path: Path) -> None:
 TWO_PROCESSES = """
 import sys, xsentinel as xs
 from dataclasses import replace
-from xsentinel.training import PRESETS, train_lai
+from xsentinel.training import LAI_PRESETS, train_lai
 if __name__ == "__main__":
     scene = xs.sample("zurich", resolution=20)
     cubes = {"w": scene.isel(x=slice(0, 120)), "e": scene.isel(x=slice(120, None))}
-    preset = replace(PRESETS["default"], steps=4, batch=2, patch=32)
+    preset = replace(LAI_PRESETS["default"], steps=4, batch=2, patch=32)
     print(train_lai(cubes, sys.argv[1], preset=preset, progress=False, processes=2).card.digest)
 """
 

@@ -17,9 +17,8 @@ from xsentinel import samples
 from xsentinel.blocks.model import load_model, read_network
 from xsentinel.classes import LabelClass, flag_attrs
 from xsentinel.cli import main
-from xsentinel.mapping import map_crops, read_job
-from xsentinel.mapping.crops import assess_samples
-from xsentinel.training import reliable, train_crops
+from xsentinel.mapping import map_crops, read_crop_job
+from xsentinel.training import evaluate_crops, reliable, train_crops
 from xsentinel.training.classify import Batches, Labelled
 from xsentinel.training.crop_presets import CROP_PRESETS, CropPreset
 from xsentinel.training.crops import probabilities
@@ -242,16 +241,20 @@ def test_training_and_scoring_from_the_shell(tmp_path):
     assert told.exit_code == 0, told.output
     assert "OA%" in told.output
     assert all(f.stat().st_size > 50 for f in files.values())
-    assert run(main, ["evaluate", "crops", folder, drawn, "--split", "odd"]).exit_code == 2
+    assert run(main, ["evaluate", "crops", folder, drawn, "--side", "odd"]).exit_code == 2
     assert run(main, ["train", "crops", drawn]).exit_code == 2
+    whole, tested = (evaluate_crops(tmp_path / "m", data, side=side).n for side in ("all", None))
+    assert (whole, tested) == (data.sizes["sample"], int((data.split == "test").sum()))
     with pytest.raises(xs.XSentinelError, match="the samples have 12 dates of B04"):
-        assess_samples(load_model(tmp_path / "m"), data.isel(band=[0]))
+        evaluate_crops(tmp_path / "m", data.isel(band=[0]))
 
 
 def job_folder(tmp_path):
     """Two small simulated tiles in the form a user has them: Zarr and labels as GeoTIFF and polygons."""
     for name, seed in {"west": 11, "east": 12}.items():
-        scene = xs.simulate.landscape((72, 72), [f"2018-{m:02}-{d:02}" for m in range(4, 11) for d in (7, 22)], seed=seed, stored=True)
+        scene = xs.simulate.landscape(
+            (72, 72), [f"2018-{m:02}-{d:02}" for m in range(4, 11) for d in (7, 22)], seed=seed, mask_and_scale=False
+        )
         scene.cube.s2.to_zarr(tmp_path / f"{name}.zarr")
         if name == "west":
             scene.labels(share=1, wrong=0.1).compute().rio.to_raster(tmp_path / "west.tif")
@@ -305,7 +308,7 @@ def test_a_job_from_cubes_to_scores(tmp_path):
     assert (out / "crops.safetensors").stat().st_mtime_ns == before
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(job | {"erode": 20}))
     with pytest.raises(xs.StoreError, match="holds another job, which differs in erode"):
-        map_crops(read_job(tmp_path / "job.yaml"), resume=True)
+        map_crops(read_crop_job(tmp_path / "job.yaml"), resume=True)
     chosen = ["--model", str(out / "crops.json"), "--start", "2018-01", "--smooth", "majority", "--no-progress"]
     mapped = run(main, ["crops", str(tmp_path / "west.zarr"), str(tmp_path / "w.zarr"), *chosen])
     assert mapped.exit_code == 0, mapped.output
@@ -327,6 +330,6 @@ def test_jobs_that_cannot_be_read(tmp_path, change, words):
     job = {"tiles": tiles, "out": "o", "legend": {"A": [1], "B": [2]}, "draw": rule}
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(job | change))
     with pytest.raises(xs.XSentinelError, match=words):
-        read_job(tmp_path / "job.yaml")
+        read_crop_job(tmp_path / "job.yaml")
     with pytest.raises(xs.ReadError, match="cannot be read as YAML"):
-        read_job(tmp_path / "none.yaml")
+        read_crop_job(tmp_path / "none.yaml")

@@ -22,7 +22,7 @@ from xsentinel.models.dynamics import Dynamics
 from xsentinel.training import evaluate_dynamics, train_dynamics
 from xsentinel.training.dynamics import set_coordinates
 from xsentinel.training.dynamics_loop import Learner, States
-from xsentinel.training.dynamics_presets import PRESETS, DynamicsPreset, Stage, get_dynamics_preset
+from xsentinel.training.dynamics_presets import DYNAMICS_PRESETS, DynamicsPreset, Stage
 from xsentinel.training.dynamics_series import class_pixels, make_series, split_series
 
 BANDS = ("B04", "B8A")
@@ -178,7 +178,7 @@ def test_learning_beats_standing_still(cube, tmp_path, scheme):
 
 def test_the_recommended_preset_is_not_worse_than_climatology(tmp_path):
     cube = seasons(4, (5, 5), noise=0.01)
-    preset = replace(PRESETS["default"], members=2, stages=(Stage(1, 100), Stage(8, 40, rate=1e-3, batch=32)))
+    preset = replace(DYNAMICS_PRESETS["default"], members=2, stages=(Stage(1, 100), Stage(8, 40, rate=1e-3, batch=32)))
     model = train_dynamics({"a": cube}, tmp_path, preset=preset, until="2020-01-01", progress=False)
     table = evaluate_dynamics([model, "climatology"], {"a": cube}, since="2020-01-01", horizons=(6, 73))
     learnt, usual = (table[table.model == m].RMSE.to_numpy() for m in ("dynamics", "climatology"))
@@ -249,14 +249,14 @@ def test_bad_input_is_named(call, message, cube, tmp_path):
 
 
 def test_presets_are_found():
-    for name in PRESETS:
-        preset = get_dynamics_preset(name)
+    for name in DYNAMICS_PRESETS:
+        preset = DYNAMICS_PRESETS[name]
         assert preset.step_days == 5
         assert preset.turn == (pytest.approx(2 * np.pi * 5 / 365.2425) if preset.season else 0)
 
 
 def test_the_shell_trains_evaluates_and_forecasts(cube, tmp_path: Path, monkeypatch):
-    monkeypatch.setitem(PRESETS, "paper", QUICK)
+    monkeypatch.setitem(DYNAMICS_PRESETS, "paper", QUICK)
     cube.s2.to_zarr(tmp_path / "cube.zarr")
 
     def shell(*arguments: object) -> str:
@@ -270,9 +270,9 @@ def test_the_shell_trains_evaluates_and_forecasts(cube, tmp_path: Path, monkeypa
     assert all(word in table for word in ("RMSE", "SAE", "dynamics", "climatology", "koopman", "37–73"))
     model = tmp_path / "m" / "dynamics.json"
     out = tmp_path / "future.zarr"
-    shell("forecast", tmp_path / "cube.zarr", out, "--model", model, "--steps", 5, "--interval", 0.9, "--keep-clouds", "--no-progress")
+    shell("forecast", tmp_path / "cube.zarr", out, "--model", model, "--steps", 5, "--confidence", 0.9, "--keep-clouds", "--no-progress")
     future = xs.open(out, chunks=None)
-    want = xs.open(tmp_path / "cube.zarr", chunks=None).s2.forecast(load_model(model), steps=5, interval=0.9)
+    want = xs.open(tmp_path / "cube.zarr", chunks=None).s2.forecast(load_model(model), steps=5, confidence=0.9)
     np.testing.assert_allclose(future.B8A, want.B8A, rtol=1e-5)
     assert {"B8A_lower", "forecast_flags"} <= set(future)
     wrong = CliRunner().invoke(main, ["forecast", str(tmp_path / "cube.zarr"), str(out), "--model", "prophet", "--keep-clouds"])

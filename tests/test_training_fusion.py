@@ -19,14 +19,15 @@ from xsentinel.training import FusionSource, evaluate_fusion, train_fusion
 from xsentinel.training.fusion import FusionRegression
 from xsentinel.training.fusion_baselines import features, last_clear, linear
 from xsentinel.training.fusion_batches import FusionBatches, Hider, channels_of, normalise, sample_of
-from xsentinel.training.fusion_presets import PRESETS, get_fusion_preset
+from xsentinel.training.fusion_presets import FUSION_PRESETS
 from xsentinel.training.fusion_scores import Sums, network_answer
 from xsentinel.training.fusion_series import FusionSeries, collect_series, read_series
+from xsentinel.training.presets import find_preset
 
 INPUTS = FusionInputs(s1_tolerance_days=3.0)
 SMALL = replace(
-    PRESETS["default"], settings={"widths": [4, 6], "decoder_widths": [4, 6], "dropout": 0.3}, inputs=INPUTS, patch=16, batch=4, steps=6,
-    pretraining=4,
+    FUSION_PRESETS["default"], settings={"widths": [4, 6], "decoder_widths": [4, 6], "dropout": 0.3}, inputs=INPUTS, patch=16, batch=4,
+    steps=6, pretraining=4,
 )  # fmt: skip
 
 
@@ -218,7 +219,7 @@ def test_a_model_is_trained_measured_and_runs(trained: xs.Model, sources: dict[s
     maps = west.s2.s2.lai(model=trained, s1=west.s1, samples=3)
     assert (maps.source == 2).any()
     assert np.isfinite(maps.lai.values[maps.source.values > 0]).all()
-    table = evaluate_fusion(trained, {"west": west}, other={"east": east}, train={"west": west}, samples=3, hidden=1, most=3)
+    table = evaluate_fusion(trained, {"west": west}, other={"east": east}, train={"west": west}, samples=3, hidden=1, limit=3)
     assert set(table.method) == {"mine", "last clear", "linear filling", "MLR", "RF"}
     assert {"cloudy", "all", "other area"} <= set(table.group)
     own = table[table.method == "mine"].set_index("group")
@@ -279,7 +280,7 @@ def test_going_on_and_single_encoders(trained: xs.Model, sources: dict[str, Fusi
 
 
 def test_presets_are_the_papers() -> None:
-    paper = get_fusion_preset("paper")
+    paper = FUSION_PRESETS["paper"]
     assert (paper.batch, paper.rate, paper.optimiser, paper.loss, paper.shares) == (32, 1e-3, "decayed", "mse", (0.1, 0.15))
     assert paper.settings["widths"] == [32, 64, 128]
     assert paper.settings["decoder_widths"] == [64, 128, 256]
@@ -292,7 +293,7 @@ def test_presets_are_the_papers() -> None:
         found["lr_scheduler"]["scheduler"].step()
     np.testing.assert_allclose(rates, [1e-3] * 3 + [2e-4] * 3 + [4e-5] * 3)
     with pytest.raises(xs.XSentinelError, match="preset 'best' is not known; the presets are default, paper"):
-        get_fusion_preset("best")
+        find_preset("best", FUSION_PRESETS)
 
 
 def test_bad_requests_are_named(sources: dict[str, FusionSource], tmp_path: Path) -> None:
@@ -328,7 +329,7 @@ def test_the_shell_trains_and_measures(sources: dict[str, FusionSource], tmp_pat
     assert done.exit_code == 0, done.output
     assert "<xsentinel model fusion>" in done.output
     measured = CliRunner().invoke(
-        main, ["evaluate", "fusion", str(tmp_path / "models" / "fusion.json"), *pair, "--csv", str(tmp_path / "a.csv"), "--most", "2"]
+        main, ["evaluate", "fusion", str(tmp_path / "models" / "fusion.json"), *pair, "--csv", str(tmp_path / "a.csv"), "--limit", "2"]
     )
     assert measured.exit_code == 0, measured.output
     assert "last clear" in measured.output

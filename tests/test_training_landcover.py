@@ -21,6 +21,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 import xsentinel as xs
 from tests.landcover import CLASSES, DAYS, N_DATES, SMALL, tile, tiles, train
+from xsentinel.bands import TEN_BANDS
 from xsentinel.blocks.model import load_model, read_network
 from xsentinel.classes import LabelClass, flag_attrs
 from xsentinel.cli import main
@@ -32,7 +33,6 @@ from xsentinel.training import LANDCOVER_PRESETS, evaluate_landcover, leave_one_
 from xsentinel.training.landcover import SHARES
 from xsentinel.training.landcover_loop import class_weights, masked_loss, warm_up
 from xsentinel.training.landcover_tiles import Ready, channels_of
-from xsentinel.training.presets import TEN_BANDS
 
 ROOT = Path(__file__).parents[1]
 

@@ -55,6 +55,10 @@ BANDS = {
 }
 
 
+TEN_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+"""Those of 10 and 20 m, in the order of their wavelengths."""
+
+
 @dataclass(frozen=True)
 class SceneClass:
     """One class of the scene classification layer (SCL)."""

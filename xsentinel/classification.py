@@ -11,6 +11,7 @@ from xsentinel.blocks.predict import Execution, Precision
 from xsentinel.errors import XSentinelError
 from xsentinel.inference import Sampling, classify, provenance
 from xsentinel.seasons import prepare
+from xsentinel.version import SOURCE
 
 
 def map_classes(
@@ -41,8 +42,9 @@ def map_classes(
     """
     found = load_model(model)
     if not found.card.classes:
-        raise XSentinelError(f"model {found.card.name} estimates {', '.join(o.name for o in found.card.outputs)} and maps no {what}")
+        raise XSentinelError(
+            f"model {found.card.name} estimates {', '.join(o.name for o in found.card.outputs)} and maps no {what}; give a classifier"
+        )
     sampling, execution = Sampling(samples, seed), Execution(device, precision)
     maps = classify(prepare(ds, found.card, start), found, sampling, execution, probabilities)
-    source = {"Conventions": "CF-1.11", "source": "Copernicus Sentinel-2 MSI"}
-    return xr.Dataset(maps, attrs=source | provenance(found, sampling, execution))
+    return xr.Dataset(maps, attrs=SOURCE | provenance(found, sampling, execution))

@@ -101,7 +101,7 @@ def composite(
     *,
     method: Literal["median", "mean", "geomedian", "medoid", "max", "best"] = "median",
     score: str | xr.DataArray | None = None,
-    memory_limit: int | None = None,
+    memory_limit: int | str | None = None,
     explain: bool = False,
 ) -> xr.Dataset:
     """Reduce the dates of each period to one value a pixel.
@@ -122,8 +122,8 @@ def composite(
         For "max" and "best": a variable's name, or values; the highest wins. By default NDVI for "max"; for
         "best" the distance to the clouds of ``SCL`` (0…1, in steps up to 1500 m) plus the absence of haze
         (0…1, of B02 and B04), of equals the date nearest to the middle of the series.
-    memory_limit : int, optional
-        Bytes that the blocks in work may come near; half of the machine's memory by default.
+    memory_limit : int or str, optional
+        What the blocks in work may come near: bytes, or a text such as "8GB"; half of the machine's memory if not given.
     explain : bool
         Print the plan of blocks before anything runs.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -237,11 +237,6 @@ def check_decibels(values: np.ndarray[Any, Any], name: str) -> None:
         )
 
 
-def scene_coords(bands: list[xr.DataArray]) -> dict[Hashable, xr.DataArray]:
-    """Give the coordinates that a result on the same grid carries on."""
-    return dict(cast("dict[Hashable, xr.DataArray]", bands[0].coords))
-
-
 def grid_mapping_name(obj: xr.DataArray | xr.Dataset) -> str | None:
     """Give the coordinate that holds the CRS, None if there is none."""
     for holder in (obj, *(obj.data_vars.values() if isinstance(obj, xr.Dataset) else ())):
@@ -289,9 +284,13 @@ def pixel_m(ds: xr.Dataset, purpose: str) -> float:
 
 def _step(obj: xr.DataArray | xr.Dataset, dim: str) -> float:
     if dim not in obj.coords or obj.sizes.get(dim, 0) < 2:
-        raise GridError(f"the pixel size along {dim} is unknown: it needs a coordinate {dim!r} of at least two values")
+        raise GridError(
+            f"the pixel size along {dim} is unknown: it needs a coordinate {dim!r} of at least two values; assign_coords gives one"
+        )
     values = obj[dim].values.astype(np.float64)
     steps = np.diff(values)
     if not np.allclose(steps, steps[0], rtol=1e-3):
-        raise GridError(f"coordinate {dim!r} is not regular: steps from {steps.min():g} to {steps.max():g}")
+        raise GridError(
+            f"coordinate {dim!r} is not regular: steps from {steps.min():g} to {steps.max():g}; bring it to a grid of equal pixels"
+        )
     return float((values[-1] - values[0]) / (values.size - 1))

@@ -56,14 +56,14 @@ def find_method(model: Source, freq: str | None = None, device: str = "cpu") -> 
         If there is none, or the step does not fit.
     """
     if isinstance(model, str) and model in BASELINES:
-        return Method(model, BASELINES[model], _step(freq or STEP), None, {"forecast": model, "xsentinel_version": __version__})
+        return Method(model, BASELINES[model], _step(freq or STEP), None, {"model": model, "xsentinel_version": __version__})
     if isinstance(model, str) and "/" not in model and "." not in model and not _is_known(model):
         raise XSentinelError(f"model {model!r} is not known; give {', '.join(map(repr, BASELINES))}, or the path of a model that forecasts")
     found = load_model(model)
     step = pd.Timedelta(forecast_of(found.card).step_days, unit="D").round("s")
     if freq is not None and _step(freq) != step:
         raise TimeError(f"freq is {freq!r}, and model {found.card.name} goes on by steps of {step}; leave freq out")
-    said = {"forecast": found.card.name, "weights_digest": f"sha256:{found.card.digest}", "xsentinel_version": __version__}
+    said = {"model": found.card.name, "weights_digest": f"sha256:{found.card.digest}", "xsentinel_version": __version__}
     return Method(found.card.name, Rollout(found, Execution(device)), step, found.card.bands, said)
 
 
@@ -98,7 +98,10 @@ def check_doubt(method: Method) -> None:
     if isinstance(method.carry, Rollout):
         card = method.carry.model.card
         if not forecast_of(card).horizons and card.settings.get("members", 1) < 2:
-            raise XSentinelError(f"model {card.name} is no ensemble and its errors were not measured, so its forecast has no spread")
+            raise XSentinelError(
+                f"model {card.name} is no ensemble and its errors were not measured, so its forecast has no spread; "
+                f"leave spread and confidence out"
+            )
 
 
 def sort_dates(ds: xr.Dataset) -> xr.Dataset:
@@ -152,7 +155,12 @@ def days_since_1970(times: npt.NDArray[np.datetime64]) -> Float64:
 
 
 def carry_on(
-    bands: list[xr.DataArray], method: Method, steps: int, extras: tuple[str, ...] = (), width: float = 0.0, memory_limit: int | None = None
+    bands: list[xr.DataArray],
+    method: Method,
+    steps: int,
+    extras: tuple[str, ...] = (),
+    width: float = 0.0,
+    memory_limit: int | str | None = None,
 ) -> tuple[dict[str, xr.DataArray], npt.NDArray[np.datetime64]]:
     """Carry bands on; give ``<band>``, ``<band>_<extra>`` and ``forecast_flags``, without coordinates, and their dates.
 
@@ -166,7 +174,7 @@ def carry_on(
     width : float
         Standard deviations from the forecast to ``lower`` and ``upper``.
     memory_limit : int, optional
-        Bytes.
+        As of `forecast`.
     """
     past = bands[0]["time"].values.astype("datetime64[ns]")
     times = past[-1] + method.step.to_timedelta64() * np.arange(1, steps + 1)

@@ -209,7 +209,9 @@ def fuse(
     """
     card = model.card
     if card.fusion is None or "lai" not in [output.name for output in card.outputs]:
-        raise XSentinelError(f"model {card.name} takes no radar and past leaf area: its card says {', '.join(card.bands)}")
+        raise XSentinelError(
+            f"model {card.name} takes no radar and past leaf area: its card says {', '.join(card.bands)}; give one of train_fusion"
+        )
     check_pixels(cube, card)
     sampling.check()
     execution.check()

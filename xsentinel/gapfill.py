@@ -41,11 +41,11 @@ def fill_gaps(
     method: Literal["linear", "nearest", "cressman", "whittaker", "savgol"] = "linear",
     *,
     freq: str | None = None,
-    times: Sequence[object] | None = None,
+    dates: Sequence[object] | None = None,
     max_gap: float | None = None,
     extrapolate: Literal[False, "nearest"] = False,
     layers: bool = True,
-    memory_limit: int | None = None,
+    memory_limit: int | str | None = None,
     explain: bool = False,
     **options: Any,
 ) -> xr.Dataset:
@@ -65,16 +65,16 @@ def fill_gaps(
         "savgol" (``window`` 7, ``polyorder`` 2, on the dates of the result).
     freq : str, optional
         Regular dates from the day of the first to that of the last, such as "5D" or "MS".
-    times : sequence of dates, optional
-        Dates of the result. Without ``freq`` and ``times``, the cube's own.
+    dates : sequence of dates, optional
+        Dates of the result. Without ``freq`` and ``dates``, the cube's own.
     max_gap : float, optional
         Days between two observations beyond which the gap between them stays.
     extrapolate : False or "nearest"
         Before the first and after the last observation: NaN, or the value at that observation.
     layers : bool
         Add ``filled`` and ``days_to_observation``; an observation is a date with data in all bands.
-    memory_limit : int, optional
-        Bytes that the blocks in work may come near; half of the machine's memory by default.
+    memory_limit : int or str, optional
+        What the blocks in work may come near: bytes, or a text such as "8GB"; half of the machine's memory if not given.
     explain : bool
         Print the plan of blocks before anything runs.
     **options
@@ -92,7 +92,7 @@ def fill_gaps(
     XSentinelError
         If the method or an option is not known.
     TimeError
-        If there are no dates, dates stand twice, or both freq and times are given.
+        If there are no dates, dates stand twice, or both freq and dates are given.
 
     References
     ----------
@@ -112,7 +112,7 @@ def fill_gaps(
         raise BandError(f"fill_gaps needs at least one band; the dataset has {', '.join(map(str, ds.data_vars)) or 'nothing'}")
     ds = _sorted(ds)
     check_dims([ds[n] for n in names])
-    wanted = _wanted(ds, freq, times)
+    wanted = _wanted(ds, freq, dates)
     plan = plan_cube([ds[names[0]]], len(wanted), memory_limit)
     if explain:
         print(f"{plan}, a band after the other" if plan else "the cube is in memory: one block")  # noqa: T201
@@ -140,25 +140,25 @@ def _sorted(ds: xr.Dataset) -> xr.Dataset:
     return ds if ds.indexes["time"].is_monotonic_increasing else ds.sortby("time")
 
 
-def _wanted(ds: xr.Dataset, freq: str | None, times: Sequence[object] | None) -> npt.NDArray[np.datetime64]:
+def _wanted(ds: xr.Dataset, freq: str | None, dates: Sequence[object] | None) -> npt.NDArray[np.datetime64]:
     own = ds["time"].values
-    if freq is not None and times is not None:
-        raise TimeError("freq and times are both given; one of them says the dates of the result")
+    if freq is not None and dates is not None:
+        raise TimeError("freq and dates are both given; one of them says the dates of the result")
     if freq is not None:
         try:
-            dates = pd.date_range(pd.Timestamp(own[0]).normalize(), pd.Timestamp(own[-1]).normalize(), freq=freq)
+            regular = pd.date_range(pd.Timestamp(own[0]).normalize(), pd.Timestamp(own[-1]).normalize(), freq=freq)
         except ValueError as err:
             raise TimeError(f"freq is {freq!r}, which pandas does not know ({err}); such as '5D', 'MS' or '2W'") from err
-        if not len(dates):
+        if not len(regular):
             raise TimeError(
-                f"freq {freq!r} gives no date between {str(own[0])[:10]} and {str(own[-1])[:10]}; take a shorter one, or times="
+                f"freq {freq!r} gives no date between {str(own[0])[:10]} and {str(own[-1])[:10]}; take a shorter one, or dates="
             )
-        return dates.to_numpy().astype(own.dtype)
-    if times is None:
+        return regular.to_numpy().astype(own.dtype)
+    if dates is None:
         return np.asarray(own)
-    given = parse_dates(times).sort_values()
+    given = parse_dates(dates).sort_values()
     if not len(given) or given.has_duplicates:
-        raise TimeError(f"times holds {len(given)} dates, {int(given.duplicated().sum())} of them repeated; give each date once")
+        raise TimeError(f"dates holds {len(given)} dates, {int(given.duplicated().sum())} of them repeated; give each date once")
     return given.to_numpy().astype(own.dtype)
 
 

@@ -19,7 +19,7 @@ from xsentinel.cube import Encoding, check_reflectance, encoding_of, grid_mappin
 from xsentinel.errors import BandError, XSentinelError
 from xsentinel.kernels.scale import decode
 from xsentinel.kernels.threads import n_cores, over_pixels
-from xsentinel.version import __version__
+from xsentinel.version import CONVENTIONS, __version__
 
 BAND_OF = {b.spyndex: b.name for b in BANDS.values() if b.spyndex}
 """Bands by their names in formulas: B → B02, N → B08, …"""
@@ -235,7 +235,7 @@ def _constant_values(i: Index, given: Mapping[str, float]) -> dict[str, float]:
         if value is None and name == "sigma":
             continue
         if value is None and name not in _defaults():
-            raise BandError(f"{i.name} needs {name}, which no band of Sentinel-1 or Sentinel-2 is ({i.formula})")
+            raise BandError(f"{i.name} needs {name}, which no band of Sentinel-1 or Sentinel-2 is ({i.formula}); take another index")
         if value is None:
             raise XSentinelError(f"{i.name} needs {name} ({description}), which has no default: give {name}=...")
         if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
@@ -360,7 +360,7 @@ def _label(data: Sequence[xr.DataArray], terms: Sequence[Term], like: xr.DataArr
         values.attrs = _attrs(term) | ({"grid_mapping": mapping} if mapping else {})
         maps[term.index.name] = values.variable
     coords = {k: c for k, c in like.coords.items() if set(c.dims) <= set(like.dims)}
-    return xr.Dataset(maps, coords, {"Conventions": "CF-1.11", "xsentinel_version": __version__})
+    return xr.Dataset(maps, coords, CONVENTIONS | {"xsentinel_version": __version__})
 
 
 def _attrs(term: Term) -> dict[str, str]:

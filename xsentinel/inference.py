@@ -127,7 +127,9 @@ def classify(
     """
     card = model.card
     if not card.classes:
-        raise XSentinelError(f"model {card.name} estimates {', '.join(o.name for o in card.outputs)} and tells no classes apart")
+        raise XSentinelError(
+            f"model {card.name} estimates {', '.join(o.name for o in card.outputs)} and tells no classes apart; give a classifier"
+        )
     bands = _inputs(ds, model, sampling, execution)
     planes = [plane_values(c, geometry_plane(c, ds, None, None)) for c in card.geometry]
     make = partial(Predictor, model, samples=sampling.samples, seed=sampling.seed, execution=execution, probabilities=probabilities)
@@ -188,7 +190,7 @@ def _check(bands: list[xr.DataArray], ds: xr.Dataset, model: Model) -> None:
     if card.dates > 1 and n_dates != card.dates:
         raise TimeError(
             f"model {card.name} takes {card.dates} dates together and the cube has {n_dates}; select them, or make as many equal "
-            f"steps with fill_gaps(times=...)"
+            f"steps with fill_gaps(dates=...)"
         )
     for band in bands:
         if "normalisation" in band.attrs:

@@ -99,7 +99,7 @@ def at_equal_dates(ds: xr.Dataset, equal: EqualDates, n: int, bands: Sequence[st
     there = band_variables(chosen)
     wanted = [str(b.name) for b in select_bands(chosen, bands, f"a season of {n} equal dates")] if bands else list(there)
     options = {"extrapolate": "nearest"} | dict(equal.options)
-    return fill_gaps(chosen[[there[b] for b in wanted]], equal.method, times=list(dates), layers=False, **options)  # type: ignore[arg-type]
+    return fill_gaps(chosen[[there[b] for b in wanted]], equal.method, dates=list(dates), layers=False, **options)  # type: ignore[arg-type]
 
 
 def _equal_season(times: pd.DatetimeIndex, equal: EqualDates, start: str | None) -> tuple[pd.Timestamp, pd.Timestamp]:

@@ -25,7 +25,7 @@ from xsentinel.kernels.sl2p_tables import (
     load_set,
 )
 from xsentinel.kernels.threads import n_cores, over_pixels
-from xsentinel.version import __version__
+from xsentinel.version import SOURCE, __version__
 
 DomainRule = Literal["flag", "mask"]
 
@@ -243,7 +243,7 @@ def _label(data: dict[str, xr.DataArray], names: tuple[str, ...], like: xr.DataA
     return xr.Dataset(
         {name: array.variable for name, array in data.items()},
         coords,
-        {"Conventions": "CF-1.11", "source": "Copernicus Sentinel-2 MSI", "references": coefficients_citation()} | provenance,
+        SOURCE | {"references": coefficients_citation()} | provenance,
     )
 
 

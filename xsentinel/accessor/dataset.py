@@ -132,7 +132,7 @@ class S2Dataset:
         *,
         method: Literal["median", "mean", "geomedian", "medoid", "max", "best"] = "median",
         score: str | xr.DataArray | None = None,
-        memory_limit: int | None = None,
+        memory_limit: int | str | None = None,
         explain: bool = False,
     ) -> xr.Dataset:
         return composite_.composite(self._ds, freq, method=method, score=score, memory_limit=memory_limit, explain=explain)
@@ -143,16 +143,16 @@ class S2Dataset:
         method: Literal["linear", "nearest", "cressman", "whittaker", "savgol"] = "linear",
         *,
         freq: str | None = None,
-        times: Sequence[object] | None = None,
+        dates: Sequence[object] | None = None,
         max_gap: float | None = None,
         extrapolate: Literal[False, "nearest"] = False,
         layers: bool = True,
-        memory_limit: int | None = None,
+        memory_limit: int | str | None = None,
         explain: bool = False,
         **options: Any,
     ) -> xr.Dataset:
         return gapfill_.fill_gaps(
-            self._ds, method, freq=freq, times=times, max_gap=max_gap, extrapolate=extrapolate, layers=layers,
+            self._ds, method, freq=freq, dates=dates, max_gap=max_gap, extrapolate=extrapolate, layers=layers,
             memory_limit=memory_limit, explain=explain, **options,
         )  # fmt: skip
 
@@ -165,12 +165,12 @@ class S2Dataset:
         freq: str | None = None,
         by: str | xr.DataArray | None = None,
         spread: bool = False,
-        interval: float | None = None,
+        confidence: float | None = None,
         device: str = "cpu",
-        memory_limit: int | None = None,
+        memory_limit: int | str | None = None,
     ) -> xr.Dataset:
         return forecast_.forecast(
-            self._ds, model, steps=steps, freq=freq, by=by, spread=spread, interval=interval, device=device, memory_limit=memory_limit
+            self._ds, model, steps=steps, freq=freq, by=by, spread=spread, confidence=confidence, device=device, memory_limit=memory_limit
         )  # fmt: skip
 
     @borrow(anomaly_.anomaly)
@@ -181,7 +181,7 @@ class S2Dataset:
         since: object,
         freq: str | None = None,
         device: str = "cpu",
-        memory_limit: int | None = None,
+        memory_limit: int | str | None = None,
     ) -> xr.Dataset:
         return anomaly_.anomaly(self._ds, model, since=since, freq=freq, device=device, memory_limit=memory_limit)
 
@@ -190,18 +190,18 @@ class S2Dataset:
         self,
         model: Source = "harmonic",
         *,
-        max_gap: float = 30.0,
         freq: str | None = None,
+        max_gap: float = 30.0,
         device: str = "cpu",
-        memory_limit: int | None = None,
+        memory_limit: int | str | None = None,
     ) -> xr.Dataset:
-        return bridge_.bridge_gaps(self._ds, model, max_gap=max_gap, freq=freq, device=device, memory_limit=memory_limit)
+        return bridge_.bridge_gaps(self._ds, model, freq=freq, max_gap=max_gap, device=device, memory_limit=memory_limit)
 
     @borrow(lai_.lai)
     def lai(
         self,
-        *,
         model: str | PathLike[str] | Model = "sl2p",
+        *,
         s1: xr.Dataset | None = None,
         samples: int = 0,
         confidence: float = 0.95,
@@ -212,7 +212,7 @@ class S2Dataset:
         **inference: Unpack[Inference],
     ) -> xr.Dataset:
         return lai_.lai(
-            self._ds, model=model, s1=s1, samples=samples, confidence=confidence, resolution=resolution, domain=domain, angles=angles,
+            self._ds, model, s1=s1, samples=samples, confidence=confidence, resolution=resolution, domain=domain, angles=angles,
             platform=platform, **inference,
         )  # fmt: skip
 
@@ -276,11 +276,11 @@ class S2Dataset:
         table: xr.Dataset,
         *,
         bands: Sequence[str] | None = None,
-        out: str | PathLike[str] | None = None,
-        progress: bool = False,
+        path: str | PathLike[str] | None = None,
         n_blocks: int = 8,
+        progress: bool = False,
     ) -> xr.Dataset:
-        return extraction_.extract(self._ds, table, bands=bands, out=out, progress=progress, n_blocks=n_blocks)
+        return extraction_.extract(self._ds, table, bands=bands, path=path, n_blocks=n_blocks, progress=progress)
 
     @borrow(write_.to_zarr)
     def to_zarr(

@@ -14,7 +14,7 @@ from xsentinel.kernels.scores import agreement as scored
 SCORES = ("correlation", "mse", "r2", "distance")
 
 
-def agreement(reference: xr.DataArray, estimate: xr.DataArray, *, by: str | None = None, dates: bool = True) -> pd.DataFrame:
+def agreement(reference: xr.DataArray, estimate: xr.DataArray, *, by: str | None = None, by_date: bool = True) -> pd.DataFrame:
     r"""Score an estimate against a reference, parcel by parcel, and average over parcels of a kind (Albughdadi et al. 2020, table 9).
 
     Of each parcel's dates: Pearson's r, the mean squared difference, :math:`R^2 = 1 - \sum (p-y)^2 / \sum (y-\bar y)^2` and the mean
@@ -26,7 +26,7 @@ def agreement(reference: xr.DataArray, estimate: xr.DataArray, *, by: str | None
         Such as ``sl2p.s2.parcels(fields)["mean"]`` and the same of a network's map.
     by : str, optional
         Coordinate of parcels that names their kind, such as "crop"; all are of one kind if not given.
-    dates : bool
+    by_date : bool
         Add the mean distance at each date.
 
     Returns
@@ -51,7 +51,7 @@ def agreement(reference: xr.DataArray, estimate: xr.DataArray, *, by: str | None
     >>> times = pd.to_datetime(["2020-05-01", "2020-06-01", "2020-07-01"])
     >>> coords = {"parcel": [1, 2], "time": times, "crop": ("parcel", ["maize", "rye"])}
     >>> truth = xr.DataArray([[1.0, 2, 3], [3, 2, 1]], coords, ("parcel", "time"))
-    >>> agreement(truth, truth + [0, 0, 0.5], by="crop", dates=False).round(2)
+    >>> agreement(truth, truth + [0, 0, 0.5], by="crop", by_date=False).round(2)
            parcels  correlation   mse    r2  distance
     maize        1         0.99  0.08  0.88      0.17
     rye          1         0.98  0.08  0.88      0.17
@@ -62,7 +62,7 @@ def agreement(reference: xr.DataArray, estimate: xr.DataArray, *, by: str | None
         raise XSentinelError(f"parcels have no {by!r}; they have {', '.join(map(str, reference.coords))}")
     rows = [scored(y, p) for y, p in zip(first, second, strict=True)]
     table = pd.DataFrame([{name: getattr(row, name) for name in SCORES} for row in rows])
-    if dates and "time" in reference.coords:
+    if by_date and "time" in reference.coords:
         table[[str(t)[:10] for t in reference["time"].values]] = np.abs(second - first)
     kinds: Any = np.full(len(table), "all") if by is None else reference[by].values
     means = table.groupby(kinds, sort=True).mean()

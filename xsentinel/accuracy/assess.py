@@ -109,7 +109,8 @@ def assess(
     kept = Pairs(*(column[~gone] for column in pairs))
     if not kept.counts.size:
         raise XSentinelError(
-            f"nothing is left to compare: of {int(pairs.counts.sum())} pixels or samples each is without data or ignored in either map"
+            f"nothing is left to compare: of {int(pairs.counts.sum())} pixels or samples each is without data or "
+            f"ignored in either map; ignore less, or give maps that overlap"
         )
     named = names | dict(classes) if isinstance(classes, Mapping) else names
     strata = {} if areas is None else _strata(areas, named, ignore)

@@ -16,8 +16,8 @@ from xsentinel.io.open import open as open_cube
 
 KEYS = ("input", "open", "steps", "output", "tiles", "options")
 
-OPTIONS = ("block", "layout", "pack", "scale", "workers", "memory")
-"""Of `plan`; memory in gigabytes."""
+OPTIONS = ("block", "layout", "pack", "scale", "workers", "memory_limit")
+"""Of `plan`."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,7 @@ class JobFile:
     def plan(self, source: Any, output: str) -> Plan:
         """Open one input and plan its job."""
         cube = open_cube(source, **self.how)
-        given = {k: v for k, v in self.options.items() if k != "memory"}
-        limit = int(float(self.options["memory"]) * 1e9) if "memory" in self.options else None
-        return plan(self.steps, output, source=cube, memory_limit=limit, **given)
+        return plan(self.steps, output, source=cube, **self.options)
 
 
 def read_jobfile(path: str | PathLike[str]) -> JobFile:
@@ -53,7 +51,7 @@ def read_jobfile(path: str | PathLike[str]) -> JobFile:
           - composite: {freq: MS}
           - lai: {model: unet, samples: 30}
         output: lai.zarr            # a folder or URL
-        options: {memory: 8, layout: map}
+        options: {memory_limit: 8GB, layout: map}
         # tiles: tiles.csv          # instead of input and output: a table with these two columns
 
     Inputs may be products, stores, or files of STAC items. Relative paths are those of the folder that the file, or
@@ -101,7 +99,7 @@ def _pairs(file: Path, found: Mapping[str, Any]) -> tuple[tuple[Any, str], ...]:
     given = {"input", "output", "tiles"} & set(found)
     whole = given == {"input", "output"}
     if not whole and given != {"tiles"}:
-        raise ReadError(f"{file} needs input and output, or tiles, a table that has them as columns (and not both)")
+        raise ReadError(f"{file} needs input and output, or tiles, a table that has them as columns; give one of the two")
     if whole:
         return (_apart(placed(file, found["input"]), str(placed(file, found["output"]))),)
     table = Path(placed(file, found["tiles"]))
@@ -109,7 +107,7 @@ def _pairs(file: Path, found: Mapping[str, Any]) -> tuple[tuple[Any, str], ...]:
         with table.open(newline="", encoding="utf-8") as rows:
             pairs = [(row["input"], row["output"]) for row in csv.DictReader(rows)]
     except (OSError, KeyError, UnicodeDecodeError) as err:
-        raise ReadError(f"{table} cannot be read as a table with the columns input and output: {err!r}") from err
+        raise ReadError(f"{table} cannot be read as a table with the columns input and output: {err!r}; give a CSV file") from err
     outputs = [output for _, output in pairs]
     if not pairs or len(set(outputs)) < len(outputs):
         raise ReadError(f"{table} has {'no rows' if not pairs else 'an output more than once'}; give each input an output of its own")

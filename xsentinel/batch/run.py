@@ -19,7 +19,7 @@ from xsentinel.batch.progress import progress as progress_of
 from xsentinel.batch.report import Report
 from xsentinel.batch.runner import begun, checked, damaged_blocks, incomplete, run_blocks
 from xsentinel.batch.store import Ledger, Store, as_store
-from xsentinel.blocks.series import default_memory_limit
+from xsentinel.blocks.series import allowed_bytes
 from xsentinel.errors import IncompleteError, XSentinelError
 from xsentinel.io.pack import Pack
 from xsentinel.io.zarr_layout import Layout, check_layout
@@ -173,7 +173,7 @@ def plan(
     pack: Pack | None = None,
     scale: float | Mapping[str, float] | None = None,
     workers: int | None = None,
-    memory_limit: int | None = None,
+    memory_limit: int | str | None = None,
 ) -> Plan:
     """Plan a job: how an expression is cut into blocks that fit into memory. Nothing is computed or written.
 
@@ -198,8 +198,8 @@ def plan(
         As `to_zarr`.
     workers : int, optional
         Blocks at a time; as many as there are cores if not given.
-    memory_limit : int, optional
-        Bytes that the process may come near; half of the machine's if not given.
+    memory_limit : int or str, optional
+        What the process may come near: bytes, or a text such as "8GB"; half of the machine's memory if not given.
 
     Returns
     -------
@@ -226,7 +226,7 @@ def plan(
     n = n_cores() if workers is None else workers
     if n < 1:
         raise XSentinelError(f"workers is {workers}; give 1 or more")
-    limit = default_memory_limit() if memory_limit is None else int(memory_limit)
+    limit = allowed_bytes(memory_limit)
     shape = made.result.sizes["y"], made.result.sizes["x"]
     budget = int(SHARE * limit / n)
     blocks = plan_blocks(shape, _need(made), budget, BLOCKS_A_WORKER * n, layout, block)
@@ -307,6 +307,14 @@ def verify(store: str | PathLike[str] | Store) -> list[int]:
     ------
     ReadError
         If the store was not written by a job.
+
+    Examples
+    --------
+    >>> import tempfile, xsentinel as xs
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = run(xs.sample("zurich", chunks="auto").s2.lai(), f"{folder}/lai.zarr", progress=False)
+    ...     verify(f"{folder}/lai.zarr")
+    []
     """
     target = as_store(store)
     ledger = Ledger(target)

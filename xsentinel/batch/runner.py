@@ -49,7 +49,7 @@ def checked(only: Iterable[int], n: int) -> list[int]:
     """Check the numbers of blocks, and sort them."""
     wanted = sorted(set(only))
     if wanted and not 0 <= wanted[0] <= wanted[-1] < n:
-        raise XSentinelError(f"only has blocks from {wanted[0]} to {wanted[-1]}, and there are 0 to {n - 1}")
+        raise XSentinelError(f"only has blocks from {wanted[0]} to {wanted[-1]}, and there are 0 to {n - 1}; give numbers of these")
     return wanted
 
 

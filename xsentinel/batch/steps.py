@@ -10,8 +10,11 @@ from typing import Any
 
 import xarray as xr
 
+from xsentinel.blocks.model import load_model
+from xsentinel.composite import CLOUD_REACH_M
 from xsentinel.cube import pixel_size
 from xsentinel.errors import XSentinelError
+from xsentinel.products.smooth import SIZES
 
 Options = Mapping[str, Any]
 
@@ -34,18 +37,13 @@ def _cloud_reach(options: Options, ds: xr.Dataset) -> int:
 
 def _score_reach(options: Options, ds: xr.Dataset) -> int:
     """Give how far the best pixel's own score looks for clouds, in pixels."""
-    from xsentinel.composite import CLOUD_REACH_M
-
     looks = options.get("method") == "best" and options.get("score") is None
     return ceil(CLOUD_REACH_M / abs(pixel_size(ds)[1])) if looks else 0
 
 
 def _card(options: Options) -> Any:
-    from xsentinel.blocks.model import load_model
-    from xsentinel.products.lai import MODELS
-
     model = options.get("model", "sl2p")
-    card = None if model == "sl2p" else load_model(MODELS.get(model, model) or model).card
+    card = None if model == "sl2p" else load_model(model).card
     if card is not None and card.fusion is not None:
         raise XSentinelError(
             f"model {card.name} sees radar at dates of its own, which a step cannot be given; give xsentinel.run the lazy maps: "
@@ -57,7 +55,9 @@ def _card(options: Options) -> Any:
 def _network_reach(options: Options, ds: xr.Dataset) -> int:
     card = _card(options)
     if card is not None and card.halo is None:
-        raise XSentinelError(f"model {card.name} looks at the whole scene, so it cannot run block by block")
+        raise XSentinelError(
+            f"model {card.name} looks at the whole scene, so it cannot run block by block; run it on the whole cube, or take another"
+        )
     return 0 if card is None else int(card.halo)
 
 
@@ -68,8 +68,6 @@ def _network_stride(options: Options) -> int:
 
 def _window_reach(options: Options, ds: xr.Dataset) -> int:
     """Give half of the window that a map of classes is smoothed by."""
-    from xsentinel.products.smooth import SIZES
-
     return int(options.get("size") or SIZES.get(str(options.get("method", "majority")), 0)) // 2
 
 

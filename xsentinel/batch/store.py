@@ -151,7 +151,9 @@ class Store:
             try:
                 out[name] = np.asarray(array[_index(array, region)])
             except Exception as err:  # whatever the codec raises
-                raise ReadError(f"{name} of {self.url} cannot be read at {in_words(region)}: {err}") from err
+                raise ReadError(
+                    f"{name} of {self.url} cannot be read at {in_words(region)}: {err}; run the job again with resume=True, verify=True"
+                ) from err
         return out
 
     def write(self, values: Mapping[str, npt.NDArray[Any]], region: Window) -> None:
@@ -174,7 +176,7 @@ class Store:
         try:
             return zarr.open_group(self.open(read_only=mode == "r"), mode=mode, use_consolidated=False)
         except (OSError, ValueError, KeyError) as err:
-            raise ReadError(f"{self.url} cannot be opened as a Zarr group: {err}") from err
+            raise ReadError(f"{self.url} cannot be opened as a Zarr group: {err}; give the store of a job") from err
 
 
 def as_store(target: str | PathLike[str] | Store) -> Store:

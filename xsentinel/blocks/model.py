@@ -26,6 +26,9 @@ SHIPPED = {
 }
 """Models that come with the package → what they are."""
 
+SHORT = {"unet": "lai-unet", "fusion": "lai-fusion"}
+"""Short names of models of leaf area index."""
+
 PICKLES = (b"\x80", b"PK", b"(", b"\x1f\x8b")
 """How pickles, torch's zip files of them, and compressed ones begin."""
 
@@ -83,8 +86,8 @@ def load_model(model: str | PathLike[str] | Model) -> Model:
     Parameters
     ----------
     model : str, path or Model
-        ``lai-unet``; or the .json card or .safetensors file of a model, or
-        the folder that holds them.
+        "lai-unet" ("unet" for short), "lai-fusion" ("fusion"), "crops-canada", "crops-simulated", "landcover-simulated"; or the
+        .json card or .safetensors file of a model, or the folder that holds them.
 
     Returns
     -------
@@ -102,7 +105,8 @@ def load_model(model: str | PathLike[str] | Model) -> Model:
     """
     if isinstance(model, Model):
         return model
-    card_path = Path(str(files("xsentinel.data") / "models" / f"{model}.json")) if str(model) in SHIPPED else _find_card(Path(model))
+    name = SHORT.get(str(model), str(model))
+    card_path = Path(str(files("xsentinel.data") / "models" / f"{name}.json")) if name in SHIPPED else _find_card(Path(name))
     try:
         card = Card.from_json(card_path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as err:
@@ -149,7 +153,9 @@ def read_network(model: Model) -> Network:
     except (SafetensorError, RuntimeError, ValueError, KeyError) as err:
         _refuse_pickle(model, data)
         reason, settings = " ".join(str(err).split())[:200], dict(model.card.settings)
-        raise ReadError(f"the weights {model.path} do not fit {model.card.network} {settings}: {reason}") from err
+        raise ReadError(
+            f"the weights {model.path} do not fit {model.card.network} {settings}: {reason}; copy card and weights of one model"
+        ) from err
     return network.eval()
 
 

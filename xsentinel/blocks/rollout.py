@@ -67,7 +67,10 @@ def forecast_of(card: Card) -> Forecast:
         If it is none that forecasts.
     """
     if card.forecast is None:
-        raise ReadError(f"model {card.name} estimates {', '.join(o.name for o in card.outputs)} of a date and carries nothing on in time")
+        raise ReadError(
+            f"model {card.name} estimates {', '.join(o.name for o in card.outputs)} of a date and carries nothing on in time; "
+            f"give one that train_dynamics made"
+        )
     return card.forecast
 
 
@@ -205,7 +208,9 @@ def _network(model: Model, execution: Execution) -> Dynamics:
     execution.check()
     network = read_network(model)
     if not isinstance(network, Dynamics):
-        raise ReadError(f"model {model.card.name} is a {model.card.network}, which carries nothing on in time")
+        raise ReadError(
+            f"model {model.card.name} is a {model.card.network}, which carries nothing on in time; give one that train_dynamics made"
+        )
     return network.to(execution.device)
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from dask.utils import parse_bytes
 
-from xsentinel.errors import GridError
+from xsentinel.errors import GridError, XSentinelError
 from xsentinel.kernels.threads import n_cores
 
 SHARE = 0.25
@@ -58,9 +59,28 @@ class SeriesPlan:
         )
 
 
-def default_memory_limit() -> int:
-    """Give half of the machine's memory, bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+def allowed_bytes(memory_limit: int | str | None) -> int:
+    """Give the bytes that are allowed: those told, by number or in words; half of the machine's memory of None.
+
+    Raises
+    ------
+    XSentinelError
+        If it is no size.
+
+    Examples
+    --------
+    >>> allowed_bytes("1.5GB"), allowed_bytes(1000)
+    (1500000000, 1000)
+    """
+    if memory_limit is None:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    try:
+        found = parse_bytes(memory_limit)
+    except (ValueError, TypeError):
+        found = 0
+    if found <= 0:
+        raise XSentinelError(f"memory_limit is {memory_limit!r}; give bytes, or a text such as '8GB'")
+    return found
 
 
 def plan_series(chunks: Sequence[tuple[int, ...]], pixel_bytes: int, memory_limit: int, n_workers: int) -> SeriesPlan:
@@ -107,7 +127,7 @@ def cut(sizes: tuple[int, ...], side: int) -> tuple[int, ...]:
     return tuple(min(side, size - start) for size in sizes for start in range(0, size, side))
 
 
-def plan_cube(bands: Sequence[xr.DataArray], n_out: int, memory_limit: int | None = None) -> SeriesPlan | None:
+def plan_cube(bands: Sequence[xr.DataArray], n_out: int, memory_limit: int | str | None = None) -> SeriesPlan | None:
     """Plan the blocks for bands (time, y, x) and as many outputs of n_out dates; None for arrays in memory."""
     lazy = next((b for b in bands if b.chunks is not None), None)
     if lazy is None:
@@ -116,7 +136,7 @@ def plan_cube(bands: Sequence[xr.DataArray], n_out: int, memory_limit: int | Non
     n_times = lazy.sizes["time"]
     pixel_bytes = sum(n_times * b.dtype.itemsize + n_out * 4 for b in bands)
     chunks = [sizes.get(d, (1,)) for d in ("time", "y", "x")]
-    return plan_series(chunks, pixel_bytes, memory_limit or default_memory_limit(), n_cores())
+    return plan_series(chunks, pixel_bytes, allowed_bytes(memory_limit), n_cores())
 
 
 def contiguous_in_time(bands: Sequence[xr.DataArray], plan: SeriesPlan | None) -> list[xr.DataArray]:

@@ -8,22 +8,25 @@ from typing import Any
 import click
 
 import xsentinel as xs
-from xsentinel.cli.options import errors_to_usage, report
+from xsentinel.cli.options import CSV, MARKDOWN, PLOT, errors_to_usage, examples, many, tell_scores
 from xsentinel.io.classes import open_classes
 
-FILE = click.Path(path_type=Path, dir_okay=False)
 
-
-@click.command()
+@click.command(
+    epilog=examples(
+        "xsentinel assess map.tif reference.tif --ignore 0 --plot matrix.png",
+        "xsentinel assess map.tif sample.tif --areas --csv scores.csv",
+    )
+)
 @click.argument("map", type=click.Path(path_type=Path))
 @click.argument("reference", type=click.Path(path_type=Path))
-@click.option("--ignore", multiple=True, help="Class to leave out, by code or name, such as 0 where it means no label; may be repeated.")
+@many("--ignore", help="Classes to leave out, by code or name, such as 0 where it means no label.")
 @click.option("--areas", is_flag=True, help="Estimate the area of each class (Olofsson et al. 2014): REFERENCE must be a random sample.")
 @click.option("--confidence", type=float, default=0.95, show_default=True, help="Of the intervals of areas.")
 @click.option("--variable", help="Variable of both files that holds the classes; class or label, or the only one, if not given.")
-@click.option("--csv", type=FILE, help="Write the scores of classes there too.")
-@click.option("--markdown", type=FILE, help="Write the table there too.")
-@click.option("--plot", type=FILE, help="Draw the confusion matrix to this picture (.png, .pdf, .svg).")
+@CSV
+@MARKDOWN
+@PLOT
 @click.option("--corners", is_flag=True, help="Tell the share of REFERENCE's sharp corners that MAP keeps (Stoian et al. 2019).")
 @errors_to_usage
 def assess(map: Path, reference: Path, ignore: tuple[str, ...], areas: bool, corners: bool, **options: Any) -> None:  # noqa: A002
@@ -35,15 +38,6 @@ def assess(map: Path, reference: Path, ignore: tuple[str, ...], areas: bool, cor
     mapped, truth = (open_classes(path, options["variable"]) for path in (map, reference))
     silent = [int(code) if code.lstrip("-").isdigit() else code for code in ignore]
     given = {"ignore": silent, "confidence": options["confidence"], "areas": mapped if areas else None}
-    result = xs.accuracy.assess(mapped, truth, **given)
-    click.echo(str(result))
+    tell_scores(xs.accuracy.assess(mapped, truth, **given), options["csv"], options["markdown"], options["plot"])
     if corners:
         click.echo(f"corners: {xs.accuracy.corner_precision(mapped, truth, ignore=silent)}")
-    written = [options[key] for key in ("csv", "markdown", "plot") if options[key]]
-    if options["csv"]:
-        result.to_csv(options["csv"])
-    if options["markdown"]:
-        result.to_markdown(options["markdown"])
-    if options["plot"]:
-        result.save_plot(options["plot"])
-    report([str(path) for path in written])

@@ -8,7 +8,22 @@ from typing import Any
 
 import click
 
-from xsentinel.cli.options import DILATE, INPUTS, KEEP_CLOUDS, OUTPUT, OVERWRITE, PROGRESS, clear, errors_to_usage, opening, report
+from xsentinel.cli.options import (
+    DEVICE,
+    DILATE,
+    INPUTS,
+    KEEP_CLOUDS,
+    OUTPUT,
+    OVERWRITE,
+    PRECISION,
+    PROGRESS,
+    SAMPLES,
+    SEED,
+    clear,
+    errors_to_usage,
+    opening,
+    report,
+)
 
 OPTIONS = (
     click.option("--model", required=True, help="The card (.json) or folder of a classifier; or the name of one that comes along."),
@@ -17,10 +32,10 @@ OPTIONS = (
     click.option(
         "--smooth", type=click.Choice(["majority", "bayes"]), help="Smooth the map: bayes by the probabilities. Not done if not given."
     ),
-    click.option("--samples", type=int, default=0, show_default=True, help="Monte Carlo samples of dropout."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of the samples."),
-    click.option("--precision", type=click.Choice(["fp32", "bf16", "auto"]), default="fp32", show_default=True),
-    click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1."),
+    SAMPLES,
+    SEED,
+    PRECISION,
+    DEVICE,
 )
 TAKEN = ("start", "probabilities", "samples", "seed", "precision", "device")
 """Options that the verb of the package has too."""

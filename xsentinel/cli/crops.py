@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from xsentinel.cli.classes import classifying, map_classes
-from xsentinel.cli.options import PROGRESS, errors_to_usage, report
+from xsentinel.cli.options import CSV, MARKDOWN, PLOT, PROGRESS, RESUME, errors_to_usage, examples, tell_scores
 
 JOB_EXAMPLE = """\b
 A job file, from images and a thematic map to a map of one's own:
   tiles:
     west: {cube: west.zarr, labels: parcels.gpkg}
     east: {cube: products/, labels: map.tif}
-  out: crops/
+  output: crops/
   legend: legend.csv              # columns source and class; or {Maize: [1200], Cereals: [1100, 1500]}
   draw: {rule: stratified, a_most: 20000, b_most: 500, a_least: 60000, b_least: 500}
   open: {resolution: 10}          # what follows may be left out
@@ -30,7 +30,7 @@ A job file, from images and a thematic map to a map of one's own:
 """
 
 
-@click.command()
+@click.command(epilog=examples("xsentinel crops cube.zarr crops.tif --model crops-canada --dilate 60 --smooth majority"))
 @classifying
 def crops(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], **options: Any) -> None:
     """Map crop types of INPUT by a classifier of each pixel's series.
@@ -51,7 +51,7 @@ def crops(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], **options
 @click.option("--epochs", type=int, help="Of samples: as many as the preset says if not given.")
 @click.option("--ensemble", type=int, help="Of samples: networks whose probabilities are averaged; 1 if not given.")
 @click.option("--seed", type=int, help="Of samples: 0 if not given.")
-@click.option("--resume", is_flag=True, help="Go on with what an earlier run left.")
+@RESUME
 @PROGRESS
 @errors_to_usage
 def train_crops(source: Path, folder: Path | None, resume: bool, progress: bool, **options: Any) -> None:
@@ -65,9 +65,9 @@ def train_crops(source: Path, folder: Path | None, resume: bool, progress: bool,
     if source.suffix.lower() in (".yaml", ".yml"):
         if folder is not None or given:
             raise click.UsageError(f"a job file says all by itself; leave out {', '.join([*(['FOLDER'] if folder else []), *given])}")
-        from xsentinel.mapping import map_crops, read_job
+        from xsentinel.mapping import map_crops, read_crop_job
 
-        click.echo(str(map_crops(read_job(source), resume=resume, progress=progress)))
+        click.echo(str(map_crops(read_crop_job(source), resume=resume, progress=progress)))
         return
     if folder is None:
         raise click.UsageError("give the FOLDER that the model is written to")
@@ -77,29 +77,20 @@ def train_crops(source: Path, folder: Path | None, resume: bool, progress: bool,
     click.echo(repr(run(samples.open(source), folder, resume=resume, progress=progress, **given)))
 
 
-@click.command("crops")
+@click.command("crops", epilog=examples("xsentinel evaluate crops models/ samples.zarr --side validation --plot matrix.png"))
 @click.argument("model")
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
-@click.option("--split", help="Side of the samples that counts: test if they are split and this is not given, else all.")
-@click.option("--csv", type=click.Path(path_type=Path, dir_okay=False), help="Write the scores of classes there too.")
-@click.option("--markdown", type=click.Path(path_type=Path, dir_okay=False), help="Write the table there too.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the confusion matrix to this picture.")
+@click.option("--side", help="Of samples that are split, or all; test if they are split and this is not given.")
+@CSV
+@MARKDOWN
+@PLOT
 @errors_to_usage
-def evaluate_crops(model: str, source: Path, split: str | None, **files: Path | None) -> None:
+def evaluate_crops(model: str, source: Path, side: str | None, **files: Path | None) -> None:
     """Score MODEL on labelled samples, SOURCE, as xsentinel.samples saves them.
 
     Prints producer's and user's accuracy and F1 of each class, overall accuracy, kappa and macro-F1.
     """
     from xsentinel import samples
-    from xsentinel.blocks.model import load_model
-    from xsentinel.mapping.crops import assess_samples, on_side
+    from xsentinel.training import evaluate_crops as run
 
-    found = assess_samples(load_model(model), on_side(samples.open(source), split))
-    click.echo(str(found))
-    if files["csv"]:
-        found.to_csv(files["csv"])
-    if files["markdown"]:
-        found.to_markdown(files["markdown"])
-    if files["plot"]:
-        found.save_plot(files["plot"])
-    report([str(path) for path in files.values() if path])
+    tell_scores(run(model, samples.open(source), side=side), **files)

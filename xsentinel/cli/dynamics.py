@@ -9,24 +9,37 @@ import click
 
 from xsentinel.cli import models
 from xsentinel.cli.options import (
+    CSV,
+    DEVICE,
     DILATE,
+    FOLDER,
+    HELD_OUT,
     INPUTS,
     KEEP_CLOUDS,
-    MEMORY,
+    MEMORY_LIMIT,
     OUTPUT,
     OVERWRITE,
     PROGRESS,
+    RESUME,
+    SEED,
     clear,
     errors_to_usage,
-    n_bytes,
-    opened,
+    examples,
+    many,
+    named_cubes,
     opening,
     report,
+    tell_table,
 )
 from xsentinel.io.write import write
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "xsentinel forecast cube.zarr future.zarr --steps 36 --confidence 0.95",
+        "xsentinel forecast cube.zarr future.zarr --model models/ --memory-limit 4GB",
+    )
+)
 @INPUTS
 @OUTPUT
 @opening
@@ -39,11 +52,11 @@ from xsentinel.io.write import write
 @click.option("--steps", type=int, default=73, show_default=True, help="Dates to forecast.")
 @click.option("--freq", help="Step without a model, such as 10D; 5D if not given.")
 @click.option("--spread", is_flag=True, help="Write the standard deviation of each band too.")
-@click.option("--interval", type=float, help="Share such as 0.95: write the ends of that interval too.")
-@click.option("--device", default="cpu", show_default=True, help="Of a model: cpu, cuda, cuda:1.")
+@click.option("--confidence", type=float, help="Share such as 0.95: write the ends of that interval of each band too.")
+@DEVICE
 @DILATE
 @KEEP_CLOUDS
-@MEMORY
+@MEMORY_LIMIT
 @OVERWRITE
 @PROGRESS
 @errors_to_usage
@@ -53,14 +66,14 @@ def forecast(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], model:
     Clouds are masked by SCL first. OUTPUT holds the bands at future dates, and forecast_flags.
     """
     cube = clear(inputs, how, options)
-    named = {key: options[key] for key in ("steps", "freq", "spread", "interval", "device")}
-    future = cube.s2.forecast(model, memory_limit=n_bytes(options["memory"]), **named)
+    named = {key: options[key] for key in ("steps", "freq", "spread", "confidence", "device", "memory_limit")}
+    future = cube.s2.forecast(model, **named)
     report(write(future, output, overwrite=options["overwrite"], progress=options["progress"]))
 
 
-@models.train.command("dynamics")
+@models.train.command("dynamics", epilog=examples("xsentinel train dynamics cube.zarr models/ --where forest.gpkg --until 2020-01-01"))
 @INPUTS
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@FOLDER
 @opening
 @click.option(
     "--preset",
@@ -69,12 +82,12 @@ def forecast(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], model:
     help="default, for two years and more; short, for less; paper, paper-euler, paper-lstm.",
 )
 @click.option("--name", default="dynamics", show_default=True, help="Of the model and its files.")
+@SEED
+@HELD_OUT
 @click.option("--where", help="Variable of INPUT that is true on the pixels of the class; or a file of polygons.")
 @click.option("--until", help="Date from which on nothing is looked at.")
-@click.option("--held-out", type=float, default=0.2, show_default=True, help="Share of series for the measured errors.")
-@click.option("--limit", type=int, default=2000, show_default=True, help="Series of each INPUT.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--resume", is_flag=True, help="Go on from the checkpoint in FOLDER.")
+@click.option("--limit", type=int, default=2000, show_default=True, help="Series of each INPUT at the most.")
+@RESUME
 @KEEP_CLOUDS
 @PROGRESS
 @errors_to_usage
@@ -87,7 +100,7 @@ def train_dynamics(inputs: tuple[Path, ...], folder: Path, how: dict[str, Any], 
     from xsentinel.training import train_dynamics as run
 
     named = ("preset", "name", "until", "held_out", "limit", "seed", "resume", "progress")
-    model = run(_cubes(inputs, how, options), folder, where=_class(where), **{key: options[key] for key in named})
+    model = run(named_cubes(inputs, how, options["keep_clouds"]), folder, where=_class(where), **{key: options[key] for key in named})
     click.echo(repr(model))
 
 
@@ -100,15 +113,17 @@ def _class(where: str | None) -> Any:
     return read_polygons(where)
 
 
-@models.evaluate.command("dynamics")
+@models.evaluate.command(
+    "dynamics", epilog=examples("xsentinel evaluate dynamics models/ cube.zarr --since 2020-01-01,2020-07-01 --horizons 6,36")
+)
 @click.argument("model")
 @INPUTS
 @opening
-@click.option("--since", required=True, multiple=True, help="First date that is not known; may be repeated.")
-@click.option("--horizons", default="6,18,36,73", show_default=True, help="Steps: a row up to each.")
+@many("--since", required=True, help="First dates that are not known.")
+@many("--horizons", default=("6", "18", "36", "73"), help="Steps: a row up to each.")
 @click.option("--exact", is_flag=True, help="Rows of those very steps, as in Table 1 of Estopinan et al.")
 @click.option("--baselines/--alone", default=True, show_default=True, help="climatology, persistence, harmonic and koopman beside it.")
-@click.option("--csv", type=click.Path(path_type=Path, dir_okay=False), help="Write the table there too.")
+@CSV
 @KEEP_CLOUDS
 @errors_to_usage
 def evaluate_dynamics(model: str, inputs: tuple[Path, ...], how: dict[str, Any], csv: Path | None, **options: Any) -> None:
@@ -121,20 +136,7 @@ def evaluate_dynamics(model: str, inputs: tuple[Path, ...], how: dict[str, Any],
     from xsentinel.training import evaluate_dynamics as run
 
     methods = [model, *(m for m in BASELINES if options["baselines"] and m != model)]
-    horizons = [int(h) for h in options["horizons"].split(",")]
-    table = run(methods, _cubes(inputs, how, options), since=list(options["since"]), horizons=horizons, exact=options["exact"])
-    click.echo(table.to_string(index=False, float_format=lambda v: f"{v:.3g}"))
-    if csv:
-        table.to_csv(csv, index=False)
-        click.echo(f"wrote {csv}")
-
-
-def _cubes(inputs: tuple[Path, ...], how: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Open each input as a cube of its own, named by its file."""
-    cubes = {}
-    for path in inputs:
-        cube = opened(path, how)
-        cubes[path.stem if path.stem not in cubes else str(path)] = (
-            cube if options["keep_clouds"] or "SCL" not in cube else cube.s2.mask_clouds()
-        )
-    return cubes
+    horizons = [int(h) for h in options["horizons"]]
+    cubes = named_cubes(inputs, how, options["keep_clouds"])
+    table = run(methods, cubes, since=list(options["since"]), horizons=horizons, exact=options["exact"])
+    tell_table(table, csv, ".3g")

@@ -10,7 +10,23 @@ from typing import Any
 import click
 
 import xsentinel as xs
-from xsentinel.cli.options import PROGRESS, errors_to_usage, opened, opening, report
+from xsentinel.cli.options import (
+    CSV,
+    FOLDER,
+    HELD_OUT,
+    PATIENCE,
+    PRECISION,
+    PROCESSES,
+    PROGRESS,
+    RESUME,
+    SAMPLES,
+    SEED,
+    errors_to_usage,
+    examples,
+    opened,
+    opening,
+    tell_table,
+)
 
 Pairs = tuple[tuple[Path, Path], ...]
 
@@ -31,23 +47,25 @@ TRIPLETS = click.option(
 TABLE = click.option("--table", help="CSV of the triplets to take, in each of these folders.")
 
 
-@click.command("fusion")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.command(
+    "fusion", epilog=examples("xsentinel train fusion models/ --pair west.zarr west-s1.zarr --pair east.zarr east-s1.zarr --resolution 20")
+)
+@FOLDER
 @pairs("--pair", "A cube and the radar of the same place, any dates; as often as there are places.")
 @TRIPLETS
 @TABLE
 @opening
 @click.option("--preset", default="default", show_default=True, help="default; or paper (Wang et al. 2023).")
 @click.option("--name", default="fusion", show_default=True, help="Of the model and its files.")
+@SEED
+@HELD_OUT
+@click.option("--initial", help="A model to go on from.")
 @click.option("--steps", type=int, help="Batches of the whole network; as many as the preset says if not given.")
 @click.option("--pretraining", type=int, help="Batches of each encoder by itself; as many as the preset says if not given.")
-@click.option("--initial", help="A model to go on from.")
-@click.option("--held-out", type=float, default=0.2, show_default=True, help="Share of places for calibration and scores.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--patience", type=int, help="Stop after so many looks (each 250 steps) at the held-out places without a better one.")
-@click.option("--processes", type=int, default=1, show_default=True, help="Processes on this machine that share the work.")
-@click.option("--precision", type=click.Choice(["32-true", "bf16-mixed"]), default="32-true", show_default=True)
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in FOLDER.")
+@PRECISION
+@PATIENCE
+@PROCESSES
+@RESUME
 @PROGRESS
 @errors_to_usage
 def train_fusion(folder: Path, pair: Pairs, triplets: tuple[Path, ...], table: str | None, how: dict[str, Any], **options: Any) -> None:
@@ -55,27 +73,28 @@ def train_fusion(folder: Path, pair: Pairs, triplets: tuple[Path, ...], table: s
 
     Writes the weights (.safetensors), their card (.json) and checkpoints to FOLDER; xsentinel lai --model FOLDER runs the model.
     """
+    from xsentinel.training import FUSION_PRESETS
     from xsentinel.training import train_fusion as run
-    from xsentinel.training.fusion_presets import get_fusion_preset
+    from xsentinel.training.presets import find_preset
 
-    preset = get_fusion_preset(options.pop("preset"))
+    preset = find_preset(options.pop("preset"), FUSION_PRESETS)
     asked = {key: options.pop(key) for key in ("steps", "pretraining")}
     preset = replace(preset, **{key: value for key, value in asked.items() if value is not None})
     model = run(_sources(pair, how) | _of_triplets(triplets, table), folder, preset=preset, **options)
     click.echo(repr(model))
 
 
-@click.command("fusion")
+@click.command("fusion", epilog=examples("xsentinel evaluate fusion fusion --pair site.zarr site-s1.zarr --resolution 20 --samples 30"))
 @click.argument("model")
 @pairs("--pair", "A cube and its radar, where it was trained or beside.")
 @pairs("--other", "A cube and its radar of another area.")
 @pairs("--train", "A cube and its radar that regressions of pixels, MLR and RF, are fitted to.")
 @opening
-@click.option("--samples", type=int, default=0, show_default=True, help="Monte Carlo samples; 0: one pass, no coverage.")
+@SAMPLES
 @click.option("--hidden", type=int, default=0, show_default=True, help="Looks at each date more, its past hidden by clouds of other dates.")
-@click.option("--most", type=int, help="Dates of a place at the most, evenly spaced.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--csv", type=click.Path(path_type=Path, dir_okay=False), help="Write the table there too.")
+@click.option("--limit", type=int, help="Dates of a place at the most, evenly spaced.")
+@SEED
+@CSV
 @errors_to_usage
 def evaluate_fusion(model: str, pair: Pairs, other: Pairs, train: Pairs, how: dict[str, Any], csv: Path | None, **options: Any) -> None:
     """Measure MODEL under clouds, with what it must beat beside it.
@@ -84,15 +103,11 @@ def evaluate_fusion(model: str, pair: Pairs, other: Pairs, train: Pairs, how: di
     before were clear, partly cloudy and cloudy, and in other areas, of the model, the last clear LAI, linear filling in
     time (which sees the future), and, with --train, multiple linear regression and a random forest of pixels.
     """
-    from xsentinel.products.lai import MODELS
     from xsentinel.training import evaluate_fusion as run
 
     beside, known = _sources(other, how), _sources(train, how)
-    frame = run(MODELS.get(model, model), _sources(pair, how), other=beside, train=known, **options)
-    click.echo(frame.to_string(index=False, float_format=lambda v: f"{v:.3f}"))
-    if csv:
-        frame.to_csv(csv, index=False)
-        report([str(csv)])
+    frame = run(model, _sources(pair, how), other=beside, train=known, **options)
+    tell_table(frame, csv, ".3f")
 
 
 def _sources(paths: Pairs, how: dict[str, Any]) -> dict[str, Any]:

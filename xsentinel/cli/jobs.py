@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from xsentinel.batch.jobfile import JobFile, read_jobfile
-from xsentinel.cli.options import OVERWRITE, PROGRESS, errors_to_usage
+from xsentinel.cli.options import FILE, OVERWRITE, PROGRESS, RESUME, errors_to_usage, many
 from xsentinel.errors import IncompleteError, XSentinelError
 
 JOB_EXAMPLE = """\b
@@ -20,7 +20,7 @@ A job file:
     - composite: {freq: MS, method: median}
     - lai: {model: unet, samples: 30}
   output: lai.zarr            # a folder, or a URL such as s3://bucket/lai.zarr
-  options: {memory: 8, layout: map}
+  options: {memory_limit: 8GB, layout: map}
 \b
 Instead of input and output, tiles: table.csv, with these two as columns, runs a job a row.
 """
@@ -28,15 +28,15 @@ Instead of input and output, tiles: table.csv, with these two as columns, runs a
 
 @click.command(epilog=JOB_EXAMPLE)
 @click.argument("job", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--resume", is_flag=True, help="Go on with what an earlier run began; finished blocks are skipped.")
+@RESUME
 @OVERWRITE
 @click.option("--verify", is_flag=True, help="Read finished blocks, and do those again whose bytes are not what was written.")
 @click.option("--explain", is_flag=True, help="Print blocks, bytes and memory, and run nothing.")
 @click.option("--probe", is_flag=True, help="With --explain: compute one block to estimate the time.")
-@click.option("--scheduler", help="Address of a dask scheduler whose workers run the blocks, tcp://host:8786 say.")
-@click.option("--resource", "resources", multiple=True, metavar="NAME=N", help="What a worker must have for a block, such as GPU=1.")
+@click.option("--client", metavar="ADDRESS", help="Address of a dask scheduler whose workers run the blocks, tcp://host:8786 say.")
+@many("--resources", help="What a worker must have for a block, such as GPU=1.")
 @click.option("--retries", type=int, default=2, show_default=True, help="Times that a block is tried again.")
-@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write a report there: .html with a quicklook, or .json.")
+@click.option("--report", type=FILE, help="Write a report there: .html with a quicklook, or .json.")
 @PROGRESS
 @errors_to_usage
 def run(job: Path, explain: bool, probe: bool, report: Path | None, **options: Any) -> None:
@@ -65,13 +65,13 @@ def _resources(told: tuple[str, ...]) -> dict[str, float] | None:
     try:
         return {name: float(number) for name, _, number in pairs} or None
     except ValueError as err:
-        raise XSentinelError(f"--resource is {', '.join(told)}; give a name and a number, GPU=1") from err
+        raise XSentinelError(f"--resources is {', '.join(told)}; give a name and a number, GPU=1") from err
 
 
 def _run_one(file: JobFile, source: Any, output: str, path: Path | None, options: dict[str, Any]) -> bool:
     """Run one job; tell whether nothing is missing. Of several, one that cannot be run does not stop the others."""
     named = {k: options[k] for k in ("resume", "overwrite", "verify", "retries", "progress")}
-    named |= {"client": options["scheduler"], "resources": _resources(options["resources"])}
+    named |= {"client": options["client"], "resources": _resources(options["resources"])}
     try:
         report = file.plan(source, output).run(**named)
     except IncompleteError as err:

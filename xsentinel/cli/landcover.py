@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from xsentinel.cli.classes import classifying, map_classes
-from xsentinel.cli.options import PROGRESS, errors_to_usage, report
+from xsentinel.cli.options import CSV, DEVICE, PRECISION, PROGRESS, RESUME, errors_to_usage, examples, report, tell_table
 
 JOB_EXAMPLE = """\b
 A job file, from images and sparse labels to a map of one's own:
   tiles:
     west: {cube: west.zarr, labels: polygons.gpkg}
     east: {cube: products/, labels: map.tif}
-  out: landcover/
+  output: landcover/
   legend: legend.csv              # columns source and class; or {Water: [51], Forest: [31, 32]}
   open: {resolution: 10}          # what follows may be left out
   mask_clouds: {dilate: 60}
@@ -32,7 +32,7 @@ preset: epochs, steps, weighted, indices, dates, initial, precision, patience, p
 """
 
 
-@click.command()
+@click.command(epilog=examples("xsentinel landcover cube.zarr cover.zarr --model landcover-simulated --probabilities"))
 @classifying
 def landcover(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], **options: Any) -> None:
     """Map land cover of INPUT by a classifier of a year's series and of what lies around each pixel.
@@ -45,7 +45,7 @@ def landcover(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], **opt
 
 @click.command("landcover", epilog=JOB_EXAMPLE)
 @click.argument("source", metavar="JOB", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--resume", is_flag=True, help="Go on with what an earlier run of the same job left.")
+@RESUME
 @PROGRESS
 @errors_to_usage
 def train_landcover(source: Path, resume: bool, progress: bool) -> None:
@@ -59,17 +59,17 @@ def train_landcover(source: Path, resume: bool, progress: bool) -> None:
 
     job = read_landcover_job(source)
     click.echo(repr(map_landcover(job, resume=resume, progress=progress)))
-    if (job.out / "scores.csv").exists():
-        report([str(job.out / "scores.csv")])
+    if (job.output / "scores.csv").exists():
+        report([str(job.output / "scores.csv")])
 
 
-@click.command("landcover")
+@click.command("landcover", epilog=examples("xsentinel evaluate landcover models/ job.yaml --side all --csv scores.csv"))
 @click.argument("model")
 @click.argument("source", metavar="JOB", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--side", default="test", show_default=True, help="Of the job's split by polygons; all: every label.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16", "auto"]), default="fp32", show_default=True)
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1.")
-@click.option("--csv", type=click.Path(path_type=Path, dir_okay=False), help="Write the table there too.")
+@click.option("--side", default="test", show_default=True, help="Of the job's split by polygons, or all.")
+@PRECISION
+@DEVICE
+@CSV
 @errors_to_usage
 def evaluate_landcover(model: str, source: Path, side: str, csv: Path | None, **how: Any) -> None:
     """Score MODEL on the labels of the tiles of JOB, a file as xsentinel train landcover takes it.
@@ -78,8 +78,4 @@ def evaluate_landcover(model: str, source: Path, side: str, csv: Path | None, **
     """
     from xsentinel.mapping import read_landcover_job, score_landcover
 
-    table = score_landcover(model, read_landcover_job(source), None if side == "all" else side, **how)
-    click.echo(table.T.to_string(float_format=lambda v: f"{v:.4f}"))
-    if csv:
-        table.to_csv(csv)
-        report([str(csv)])
+    tell_table(score_landcover(model, read_landcover_job(source), side=side, **how), csv, ".4f", index=True)

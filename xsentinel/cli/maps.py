@@ -13,13 +13,15 @@ from xsentinel.cli.options import (
     EXPLAIN,
     INPUTS,
     KEEP_CLOUDS,
-    MEMORY,
+    MEMORY_LIMIT,
     OUTPUT,
     OVERWRITE,
     PROGRESS,
+    SAMPLES,
     clear,
     errors_to_usage,
-    n_bytes,
+    examples,
+    many,
     opened,
     opening,
     report,
@@ -27,25 +29,8 @@ from xsentinel.cli.options import (
 from xsentinel.errors import XSentinelError
 from xsentinel.io.write import write
 
-CONVERT_EXAMPLES = """\b
-Examples:
-  xsentinel convert S2A_MSIL2A_20190530T103031.SAFE cube.zarr --resolution 20
-  xsentinel convert products/ cube.zarr --resolution 10 --bbox 8.1 47.2 8.3 47.4 --layout series --pack uint16
-  xsentinel convert items.json cube.nc --like map.tif
-"""
 
-LAI_EXAMPLES = """\b
-Examples:
-  xsentinel lai cube.zarr lai.zarr
-  xsentinel lai S2A_20190530.tif lai.tif --resolution 20 --sza 27 --vza 5 --raa 100
-  xsentinel lai S2_10m.nc S2_20m.nc out.zarr --resolution 20 -v lai -v fapar --mask-clouds
-  xsentinel lai cube.zarr lai.zarr --resolution 20 --model unet --samples 30
-  xsentinel lai cube.zarr lai.zarr --model fusion --s1 radar.zarr
-"""
-"""The line of \\b keeps click from filling the lines."""
-
-
-@click.command()
+@click.command(epilog=examples("xsentinel demo", "xsentinel demo pictures"))
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("xsentinel-demo"))
 @errors_to_usage
 def demo(folder: Path) -> None:
@@ -59,7 +44,7 @@ def demo(folder: Path) -> None:
     click.echo(run(folder))
 
 
-@click.command()
+@click.command(epilog=examples("xsentinel info S2A_MSIL2A_20190530T103031.SAFE --resolution 20"))
 @INPUTS
 @opening
 @click.option("--html", is_flag=True, help="Print an HTML table.")
@@ -73,7 +58,13 @@ def info(inputs: tuple[Path, ...], how: dict[str, Any], html: bool) -> None:
     click.echo(found._repr_html_() if html else str(found))
 
 
-@click.command(epilog=CONVERT_EXAMPLES)
+@click.command(
+    epilog=examples(
+        "xsentinel convert S2A_MSIL2A_20190530T103031.SAFE cube.zarr --resolution 20",
+        "xsentinel convert products/ cube.zarr --resolution 10 --bbox 8.1 47.2 8.3 47.4 --layout series --pack uint16",
+        "xsentinel convert items.json cube.nc --like map.tif",
+    )
+)
 @INPUTS
 @OUTPUT
 @opening
@@ -98,14 +89,18 @@ def convert(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], **optio
     report(write(opened(list(inputs), how), output, **chosen, **given))
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "xsentinel mask cube.zarr clear.zarr --dilate 60",
+        "xsentinel mask cube.zarr clear.zarr --classes cloud_high_probability,cloud_shadow --erode 20 --dilate 80",
+    )
+)
 @INPUTS
 @OUTPUT
 @opening
-@click.option(
-    "--class", "classes", multiple=True, help="Scene class to mask, by name or code (0–11), instead of the usual six; may be repeated."
-)
+@many("--classes", help="Scene classes to mask, by name or code (0–11), instead of the usual six.")
 @DILATE
+@click.option("--erode", type=float, default=0.0, show_default=True, help="Metres by which specks are shrunk away first.")
 @click.option("--probability", type=float, help="Mask also where the cloud probability (CLD) is greater than so many per cent.")
 @OVERWRITE
 @PROGRESS
@@ -118,11 +113,16 @@ def mask(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], classes: t
     """
     chosen = {"classes": [int(c) if c.isdigit() else c for c in classes]} if classes else {}
     cube = opened(list(inputs), how)
-    masked = cube.s2.mask_clouds(dilate=options["dilate"], probability=options["probability"], **chosen)
+    masked = cube.s2.mask_clouds(**{key: options[key] for key in ("dilate", "erode", "probability")}, **chosen)
     report(write(masked, output, overwrite=options["overwrite"], progress=options["progress"]))
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "xsentinel composite cube.zarr months.zarr",
+        "xsentinel composite cube.zarr seasons.tif --freq QS-DEC --method geomedian --dilate 60",
+    )
+)
 @INPUTS
 @OUTPUT
 @opening
@@ -136,7 +136,7 @@ def mask(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], classes: t
 )
 @DILATE
 @KEEP_CLOUDS
-@MEMORY
+@MEMORY_LIMIT
 @EXPLAIN
 @OVERWRITE
 @PROGRESS
@@ -148,11 +148,17 @@ def composite(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], freq:
     method's extras.
     """
     cube = clear(inputs, how, options)
-    out = cube.s2.composite(freq, method=method, memory_limit=n_bytes(options["memory"]), explain=options["explain"])
+    out = cube.s2.composite(freq, method=method, memory_limit=options["memory_limit"], explain=options["explain"])
     report(write(out, output, overwrite=options["overwrite"], progress=options["progress"]))
 
 
-@click.command("fill-gaps")
+@click.command(
+    "fill-gaps",
+    epilog=examples(
+        "xsentinel fill-gaps cube.zarr series.zarr --freq 5D --max-gap 60",
+        "xsentinel fill-gaps cube.zarr smooth.zarr --method whittaker --memory-limit 4GB",
+    ),
+)
 @INPUTS
 @OUTPUT
 @opening
@@ -161,13 +167,14 @@ def composite(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], freq:
     type=click.Choice(["linear", "nearest", "cressman", "whittaker", "savgol"]),
     default="linear",
     show_default=True,
+    help="Lines between observations, the nearest one, weights by distance in time, a smoother, or polynomials in a window.",
 )
 @click.option("--freq", help="Regular dates, such as 5D; the cube's own if not given.")
 @click.option("--max-gap", type=float, help="Days between two observations beyond which the gap stays.")
 @click.option("--extrapolate", is_flag=True, help="Hold the first and the last observation beyond them.")
 @DILATE
 @KEEP_CLOUDS
-@MEMORY
+@MEMORY_LIMIT
 @EXPLAIN
 @OVERWRITE
 @PROGRESS
@@ -184,25 +191,30 @@ def fill_gaps(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], metho
         freq=freq,
         max_gap=options["max_gap"],
         extrapolate="nearest" if options["extrapolate"] else False,
-        memory_limit=n_bytes(options["memory"]),
+        memory_limit=options["memory_limit"],
         explain=options["explain"],
     )
     report(write(out, output, overwrite=options["overwrite"], progress=options["progress"]))
 
 
-@click.command(epilog=LAI_EXAMPLES)
+@click.command(
+    epilog=examples(
+        "xsentinel lai cube.zarr lai.zarr",
+        "xsentinel lai S2A_20190530.tif lai.tif --resolution 20 --sza 27 --vza 5 --raa 100",
+        "xsentinel lai S2_10m.nc S2_20m.nc out.zarr --resolution 20 -v lai,fapar --mask-clouds",
+        "xsentinel lai cube.zarr lai.zarr --resolution 20 --model unet --samples 30",
+        "xsentinel lai cube.zarr lai.zarr --model fusion --s1 radar.zarr",
+    )
+)
 @INPUTS
 @OUTPUT
 @opening
-@click.option(
+@many(
     "-v",
-    "--variable",
-    "variables",
-    multiple=True,
+    "--variables",
+    choices=("lai", "fapar", "fcover", "ccc", "cwc"),
     default=("lai",),
-    show_default=True,
-    type=click.Choice(["lai", "fapar", "fcover", "ccc", "cwc"]),
-    help="What to map; may be repeated.",
+    help="What to map: lai, fapar, fcover, ccc, cwc.",
 )
 @click.option(
     "--inputs-at",
@@ -220,9 +232,9 @@ def fill_gaps(inputs: tuple[Path, ...], output: Path, how: dict[str, Any], metho
     "--s1",
     multiple=True,
     type=click.Path(path_type=Path, exists=True),
-    help="Sentinel-1 VV and VH of the same time, whatever xsentinel.open reads; brought to the grid of INPUT. May be repeated.",
+    help="Sentinel-1 VV and VH of the same time, whatever xsentinel.open reads; brought to the grid of INPUT; may be repeated.",
 )
-@click.option("--samples", type=int, default=0, show_default=True, help="Monte Carlo samples of a network's dropout, for its uncertainty.")
+@SAMPLES
 @click.option("--confidence", type=float, default=0.95, show_default=True, help="Of the interval, if there are samples.")
 @click.option("--interval", type=click.Choice(["predictive", "mean"]), help="Where SL2P's answer lies, or the mean of the samples.")
 @click.option("--seed", type=int, help="Of the samples; 0 if not given.")

@@ -7,7 +7,24 @@ from typing import Any
 
 import click
 
-from xsentinel.cli.options import INPUTS, KEEP_CLOUDS, PROGRESS, errors_to_usage, opened, opening
+from xsentinel.cli.options import (
+    CSV,
+    FILE,
+    FOLDER,
+    HELD_OUT,
+    INPUTS,
+    KEEP_CLOUDS,
+    PATIENCE,
+    PROCESSES,
+    PROGRESS,
+    RESUME,
+    SEED,
+    errors_to_usage,
+    examples,
+    named_cubes,
+    opening,
+    tell_table,
+)
 
 
 @click.group()
@@ -15,19 +32,25 @@ def train() -> None:
     """Train models; needs the extra xsentinel[train]."""
 
 
-@train.command("lai")
+@train.command(
+    "lai",
+    epilog=examples(
+        "xsentinel train lai west.zarr east.zarr models/ --resolution 20 --preset paper",
+        "xsentinel train lai west.zarr east.zarr models/ --resolution 20 --resume",
+    ),
+)
 @INPUTS
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@FOLDER
 @opening
 @click.option("--preset", default="default", show_default=True, help="default; paper (Albughdadi et al. 2020); or mlp, their baseline.")
 @click.option("--name", default="lai", show_default=True, help="Of the model and its files.")
+@SEED
+@HELD_OUT
 @click.option("--steps", type=int, help="Batches; as many as the preset says if not given.")
-@click.option("--spectra", type=click.Path(path_type=Path, dir_okay=False), help="CSV of more spectra: a column of reflectance a band.")
-@click.option("--held-out", type=float, default=0.2, show_default=True, help="Share of places for calibration and scores.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--patience", type=int, help="Stop after so many looks (each 250 steps) at the held-out places without a better one.")
-@click.option("--processes", type=int, default=1, show_default=True, help="Processes on this machine that share the work.")
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in FOLDER.")
+@click.option("--spectra", type=FILE, help="CSV of more spectra: a column of reflectance a band.")
+@PATIENCE
+@PROCESSES
+@RESUME
 @KEEP_CLOUDS
 @PROGRESS
 @errors_to_usage
@@ -39,15 +62,17 @@ def train_lai(inputs: tuple[Path, ...], folder: Path, how: dict[str, Any], prese
     """
     from dataclasses import replace
 
+    from xsentinel.training import LAI_PRESETS
     from xsentinel.training import train_lai as run
-    from xsentinel.training.presets import get_preset
+    from xsentinel.training.presets import find_preset
     from xsentinel.training.spectra import read_spectra
 
-    chosen = get_preset(preset)
+    chosen = find_preset(preset, LAI_PRESETS)
     chosen = replace(chosen, steps=options["steps"] or chosen.steps)
     spectra = read_spectra(options["spectra"], chosen.bands) if options["spectra"] else None
     named = ("name", "seed", "held_out", "patience", "processes", "resume", "progress")
-    model = run(_cubes(inputs, how, options), folder, preset=chosen, spectra=spectra, **{key: options[key] for key in named})
+    cubes = named_cubes(inputs, how, options["keep_clouds"])
+    model = run(cubes, folder, preset=chosen, spectra=spectra, **{key: options[key] for key in named})
     click.echo(repr(model))
 
 
@@ -56,7 +81,7 @@ def evaluate() -> None:
     """Measure models."""
 
 
-@evaluate.command("lai")
+@evaluate.command("lai", epilog=examples("xsentinel evaluate lai unet cube.zarr --resolution 20 --csv scores.csv"))
 @click.argument("model")
 @INPUTS
 @opening
@@ -69,7 +94,7 @@ def evaluate() -> None:
     help="Pixels that count: inputs within SL2P's min–max, also on its grid (SNAP's rule), or all.",
 )
 @click.option("--by-date/--whole", default=True, show_default=True, help="A row a date before that of each cube.")
-@click.option("--csv", type=click.Path(path_type=Path, dir_okay=False), help="Write the table there too.")
+@CSV
 @KEEP_CLOUDS
 @errors_to_usage
 def evaluate_lai(model: str, inputs: tuple[Path, ...], how: dict[str, Any], csv: Path | None, **options: Any) -> None:
@@ -79,22 +104,8 @@ def evaluate_lai(model: str, inputs: tuple[Path, ...], how: dict[str, Any], csv:
     and R2 (tables 4 to 6 of Albughdadi et al. 2020), the interval of the mean and sigma over the samples, the
     coverage of the 95 % predictive interval, the rank correlation of sigma and error, and the seconds of a pass.
     """
-    from xsentinel.products.lai import MODELS
-    from xsentinel.training.evaluate import evaluate_lai as run
+    from xsentinel.training import evaluate_lai as run
 
-    cubes = _cubes(inputs, how, options)
-    table = run(MODELS.get(model, model), cubes, samples=options["samples"], domain=options["domain"], by_date=options["by_date"])
-    click.echo(table.to_string(index=False, float_format=lambda v: f"{v:.4f}"))
-    if csv:
-        table.to_csv(csv, index=False)
-        click.echo(f"wrote {csv}")
-
-
-def _cubes(inputs: tuple[Path, ...], how: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Open each input as a cube of its own, named by its file."""
-    cubes = {}
-    for path in inputs:
-        cube = opened(path, how)
-        name = path.stem if path.stem not in cubes else str(path)
-        cubes[name] = cube if options["keep_clouds"] or "SCL" not in cube else cube.s2.mask_clouds()
-    return cubes
+    cubes = named_cubes(inputs, how, options["keep_clouds"])
+    table = run(model, cubes, samples=options["samples"], domain=options["domain"], by_date=options["by_date"])
+    tell_table(table, csv, ".4f")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,36 @@ import click
 import xsentinel as xs
 from xsentinel.errors import XSentinelError
 
+FILE = click.Path(path_type=Path, dir_okay=False)
+
 INPUTS = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 OUTPUT = click.argument("output", type=click.Path(path_type=Path))
+FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace what stands at OUTPUT.")
 DILATE = click.option("--dilate", type=float, default=0.0, show_default=True, help="Metres by which to widen what is masked.")
-MEMORY = click.option("--memory", type=float, help="Gigabytes that the blocks in work may come near; half of the machine's by default.")
+MEMORY_LIMIT = click.option(
+    "--memory-limit", metavar="SIZE", help="Memory that blocks in work may come near, 8GB say; half of it if not given."
+)
 EXPLAIN = click.option("--explain", is_flag=True, help="Print the plan of blocks first.")
 KEEP_CLOUDS = click.option("--keep-clouds", is_flag=True, help="Do not mask by SCL first.")
 PROGRESS = click.option("--progress/--no-progress", default=True, show_default=True, help="Show a progress bar.")
+SAMPLES = click.option("--samples", type=int, default=0, show_default=True, help="Monte Carlo samples of a network's dropout; 0: one pass.")
+SEED = click.option("--seed", type=int, default=0, show_default=True, help="Of what is drawn at random.")
+DEVICE = click.option("--device", default="cpu", show_default=True, help="Of a network: cpu, cuda, cuda:1.")
+PRECISION = click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16", "auto"]),
+    default="fp32",
+    show_default=True,
+    help="Of a network; auto: bf16 where the processor or card multiplies in it.",
+)
+HELD_OUT = click.option("--held-out", type=float, default=0.2, show_default=True, help="Share of places for calibration and scores.")
+PATIENCE = click.option("--patience", type=int, help="Epochs without a better score on what is held out after which to stop.")
+PROCESSES = click.option("--processes", type=int, default=1, show_default=True, help="Processes on this machine that share the work.")
+RESUME = click.option("--resume", is_flag=True, help="Go on with what an earlier run left.")
+CSV = click.option("--csv", type=FILE, help="Write the table there too.")
+MARKDOWN = click.option("--markdown", type=FILE, help="Write the table as Markdown there too.")
+PLOT = click.option("--plot", type=FILE, help="Draw the confusion matrix to this picture (.png, .pdf, .svg).")
 
 HOW = (
     click.option("--resolution", type=float, help="Pixel size in metres to bring all bands to; needed where they differ."),
@@ -85,9 +107,50 @@ def clear(inputs: tuple[Path, ...], how: dict[str, Any], options: dict[str, Any]
     return cube if options["keep_clouds"] else cube.s2.mask_clouds(dilate=options["dilate"])
 
 
-def n_bytes(gigabytes: float | None) -> int | None:
-    """Give bytes of gigabytes."""
-    return None if gigabytes is None else int(gigabytes * 1e9)
+def named_cubes(inputs: tuple[Path, ...], how: dict[str, Any], keep_clouds: bool) -> dict[str, Any]:
+    """Open each input as a cube of its own, named by its file; clouds are masked where there are scene classes."""
+    cubes: dict[str, Any] = {}
+    for path in inputs:
+        cube = opened(path, how)
+        name = path.stem if path.stem not in cubes else str(path)
+        cubes[name] = cube if keep_clouds or "SCL" not in cube else cube.s2.mask_clouds()
+    return cubes
+
+
+def examples(*lines: str) -> str:
+    """Give lines to be shown below a command's help, each as it stands."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])  # \b keeps click from filling them
+
+
+def many(*names: str, choices: Sequence[str] | None = None, default: tuple[str, ...] = (), **told: Any) -> Callable[..., Any]:
+    """Give an option that takes several names, by commas or by being repeated."""
+
+    def separate(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+        words = tuple(word.strip() for text in given for word in text.split(",") if word.strip())
+        odd = [word for word in words if choices is not None and word not in choices]
+        if odd:
+            raise click.BadParameter(f"{', '.join(odd)} is none of {', '.join(choices or ())}", context, option)
+        return words
+
+    shown = ",".join(default) or False
+    return click.option(*names, multiple=True, default=default, show_default=shown, metavar="NAME,...", callback=separate, **told)
+
+
+def tell_scores(found: Any, csv: Path | None, markdown: Path | None, plot: Path | None) -> None:
+    """Print an assessment, and write it to the files that are asked for."""
+    click.echo(str(found))
+    for path, write in ((csv, found.to_csv), (markdown, found.to_markdown), (plot, found.save_plot)):
+        if path:
+            write(path)
+    report([str(path) for path in (csv, markdown, plot) if path])
+
+
+def tell_table(table: Any, csv: Path | None, digits: str, index: bool = False) -> None:
+    """Print a table, and write it to the file that is asked for."""
+    click.echo((table.T if index else table).to_string(index=index, float_format=lambda v: f"{v:{digits}}"))
+    if csv:
+        table.to_csv(csv, index=index)
+        report([str(csv)])
 
 
 def report(files: list[str]) -> None:

@@ -7,21 +7,25 @@ from typing import Any
 
 import click
 
-from xsentinel.cli.options import INPUTS, OVERWRITE, errors_to_usage, opened, opening, report
+from xsentinel.cli.options import INPUTS, OUTPUT, OVERWRITE, errors_to_usage, examples, many, opened, opening, report
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "xsentinel parcels lai.zarr fields.gpkg fields.csv --name id",
+        "xsentinel parcels maps.zarr fields.gpkg fields.parquet -v lai,lai_std --stats mean,p10,p90",
+    )
+)
 @INPUTS
 @click.argument("polygons", type=click.Path(path_type=Path, exists=True))
-@click.argument("output", type=click.Path(path_type=Path))
+@OUTPUT
 @opening
-@click.option(
+@many(
     "--stats",
-    default="mean,std,p10,count",
-    show_default=True,
+    default=("mean", "std", "p10", "count"),
     help="Of mean, std, min, max, sum, count, valid (share of the area with data), median, p0 … p100, majority (of classes).",
 )
-@click.option("--variables", help="Of INPUT, separated by commas; all if not given.")
+@many("-v", "--variables", help="Of INPUT; all if not given.")
 @click.option("--centres", is_flag=True, help="Count pixels whose centre lies inside, whole, not each by the share covered.")
 @click.option("--name", help="Column of POLYGONS that names the parcels; their rows if not given.")
 @OVERWRITE
@@ -37,6 +41,6 @@ def parcels(inputs: tuple[Path, ...], polygons: Path, output: Path, how: dict[st
 
     maps = opened(list(inputs), how)
     if options["variables"]:
-        maps = maps[[v.strip() for v in options["variables"].split(",")]]
-    chosen = {"stats": [s.strip() for s in options["stats"].split(",")], "coverage": not options["centres"], "name": options["name"]}
+        maps = maps[list(options["variables"])]
+    chosen = {"stats": list(options["stats"]), "coverage": not options["centres"], "name": options["name"]}
     report(write_table(maps.s2.parcels(read_polygons(polygons), **chosen), output, overwrite=options["overwrite"]))

@@ -46,7 +46,7 @@ def open_classes(path: str | PathLike[str], variable: str | None = None) -> xr.D
         return _open_tif(path)
     reader = next((r for r in (ZarrReader(), NetcdfReader()) if r.can_read(path)), None)
     if reader is None:
-        raise ReadError(f"{path} is of no form that maps of classes are read from: GeoTIFF, NetCDF or Zarr")
+        raise ReadError(f"{path} is of no form that maps of classes are read from: give GeoTIFF, NetCDF or Zarr")
     raws = reader.read(path, {})
     if len(raws) != 1:
         raise ReadError(f"{path} holds {len(raws)} NetCDF files; give one of them")

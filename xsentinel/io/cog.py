@@ -57,12 +57,22 @@ def to_cog(
         If there is no CRS.
     WriteError
         If a file exists and is not to be replaced, cannot be written, or packed values do not fit.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import xsentinel as xs
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     files = xs.sample("zurich").s2.lai().s2.to_cog(f"{folder}/lai.tif")
+    ...     print([Path(file).name for file in files])
+    ['lai.tif', 'lai_flags.tif']
     """
     named = obj.to_dataset(name="map" if obj.name is None else obj.name) if isinstance(obj, xr.DataArray) else obj
     maps = pack_floats(named, pack, scale)
     layers = [v for v in maps.data_vars if {"y", "x"} <= set(maps[v].dims)]
     if not layers:
-        raise GridError(f"nothing to write: no variable has dims y and x among {', '.join(map(str, maps.data_vars)) or 'none'}")
+        raise GridError(f"nothing to write: no variable has dims y and x among {', '.join(map(str, maps.data_vars)) or 'none'}; give maps")
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
         raise WriteError(f"{path} has the suffix {Path(path).suffix!r}; end it in .tif")
     ready = [_ready(maps[v], maps.attrs) for v in layers]
@@ -113,7 +123,7 @@ def _write_cog(layer: xr.DataArray, file: Path, progress: bool) -> None:
         _write_plain(layer, plain, progress)
         copy(plain, file, driver="COG", compress="DEFLATE", bigtiff="IF_SAFER", **options)
     except RasterioError as err:
-        raise WriteError(f"{file.name} could not be written: {err}") from err
+        raise WriteError(f"{file.name} could not be written: {err}; give a path in a folder that may be written") from err
     plain.unlink()
 
 

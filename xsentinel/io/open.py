@@ -194,7 +194,7 @@ def _each(source: Any) -> list[Any]:
     except TypeError as err:
         raise ReadError(f"{source!r:.60} cannot be opened; give a path, a Dataset, STAC items, or a list of them") from err
     if not sources:
-        raise ReadError("nothing to open: the list of sources is empty")
+        raise ReadError("nothing to open: the list of sources is empty; give one or more")
     return sources
 
 

@@ -33,4 +33,4 @@ def read_polygons(path: str | PathLike[str]) -> gpd.GeoDataFrame:
     try:
         return geopandas.read_parquet(path) if Path(path).suffix.lower() == ".parquet" else geopandas.read_file(path)
     except Exception as err:  # pyogrio raises its own kinds
-        raise ReadError(f"the polygons {path} cannot be read: {err}") from err
+        raise ReadError(f"the polygons {path} cannot be read: {err}; give a file that geopandas reads, .gpkg say") from err

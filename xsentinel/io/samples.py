@@ -34,6 +34,11 @@ def sample(
     resolution, chunks, mask_and_scale
         As `xsentinel.open`; in memory by default.
 
+    Returns
+    -------
+    xarray.Dataset
+        As `xsentinel.open` gives it: bands (time, y, x), float32 reflectance [1], and ``SCL`` if there is one.
+
     Raises
     ------
     ReadError

@@ -47,11 +47,6 @@ class Request:
         given = self.methods or {}
         return given.get(name, given.get(kind_of(name), DEFAULT_METHODS[kind_of(name)]))
 
-    @property
-    def is_placed(self) -> bool:
-        """Whether a place was asked for."""
-        return self.bounds is not None or self.crs is not None or self.like is not None
-
 
 def kind_of(name: str) -> str:
     """Give the kind of a variable by its name."""

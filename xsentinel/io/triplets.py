@@ -112,7 +112,14 @@ class Triplets:
         return "\n".join([f"<xsentinel triplets: {len(self.found)} read, {len(self.skipped)} skipped>", *lines])
 
 
-def read_triplets(folder: str | PathLike[str], table: str | PathLike[str] | None = None, *, skip: bool = False, **how: Any) -> Triplets:
+def read_triplets(
+    folder: str | PathLike[str],
+    table: str | PathLike[str] | None = None,
+    *,
+    skip: bool = False,
+    dates: Mapping[str, Sequence[object]] | None = None,
+    polarisations: Sequence[str] | None = None,
+) -> Triplets:
     """Read all triplets of a folder into memory, 2.6 MB each; `iter_triplets` gives them one by one.
 
     Parameters
@@ -123,10 +130,11 @@ def read_triplets(folder: str | PathLike[str], table: str | PathLike[str] | None
         CSV with three names a row, t−2, t−1, t, and a head; taken in ``folder`` if it is a bare name. None: whatever is in ``s1``.
     skip : bool
         Whether triplets with faults are left out and told in ``skipped``, instead of raised.
-    **how
-        ``dates``: mapping from a series ("UK_WALES_2018-06-21_2018-07-03") to its three dates, where they are known;
-        ``polarisations``: ("VV", "VH") or ("VH", "VV"), the bands of ``s1`` in order. By default what files tell, else the stronger
-        is VV: the competition's own files hold VH first, against its description.
+    dates : mapping, optional
+        From a series ("UK_WALES_2018-06-21_2018-07-03") to its three dates, where they are known.
+    polarisations : ("VV", "VH") or ("VH", "VV"), optional
+        The bands of ``s1`` in order. By default what files tell, else the stronger is VV: the competition's own files hold VH
+        first, against its description.
 
     Returns
     -------
@@ -150,7 +158,7 @@ def read_triplets(folder: str | PathLike[str], table: str | PathLike[str] | None
     >>> triplets.skipped  # doctest: +SKIP
     """
     skipped: dict[str, str] = {}
-    found = dict(iter_triplets(folder, table, skipped=skipped if skip else None, **how))
+    found = dict(iter_triplets(folder, table, skipped=skipped if skip else None, dates=dates, polarisations=polarisations))
     return Triplets(found, skipped)
 
 
@@ -192,7 +200,7 @@ def _rows(folder: Path, table: str | PathLike[str] | None) -> list[tuple[str, st
         with path.open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.reader(file) if row][1:]
     except (OSError, UnicodeDecodeError, csv.Error) as err:
-        raise ReadError(f"the table of triplets {path} cannot be read: {err}") from err
+        raise ReadError(f"the table of triplets {path} cannot be read: {err}; give a CSV file with three names a row") from err
     if not rows or any(len(row) < 3 for row in rows):
         raise ReadError(f"the table of triplets {path} has {len(rows)} rows, not all of three names (t−2, t−1, t); give a CSV with a head")
     return [tuple(name.strip() for name in row[-3:]) for row in rows]  # type: ignore[misc]
@@ -294,10 +302,13 @@ def _check_pair(values: Array, mask: Array, path: Path, mask_path: Path) -> None
     codes = {c.value for c in SCENE_CLASSES}
     strange = [v for v in np.unique(mask)[:50] if v not in codes]
     if strange:
-        raise ReadError(f"{mask_path} holds {strange[0]:g}, which is no scene class of Sen2Cor (0–11)")
+        raise ReadError(f"{mask_path} holds {strange[0]:g}, which is no scene class of Sen2Cor (0–11); copy the file again, or skip=True")
     known = values[np.isfinite(values)]
     if known.size and (known.min() < LEAST_LAI or known.max() > MOST_LAI):
-        raise UnitsError(f"{path} holds {known.min():g} to {known.max():g}, which is no leaf area index ({LEAST_LAI:g} to {MOST_LAI:g})")
+        raise UnitsError(
+            f"{path} holds {known.min():g} to {known.max():g}, which is no leaf area index ({LEAST_LAI:g} to {MOST_LAI:g}); "
+            f"copy the file again, or skip=True"
+        )
 
 
 def _polarisations(radar: Array, files: _Files, told: Sequence[str] | None) -> tuple[str, ...]:

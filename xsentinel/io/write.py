@@ -17,6 +17,7 @@ from xsentinel.io.cog import to_cog
 from xsentinel.io.pack import Pack, pack_floats
 from xsentinel.io.place import in_place_of, progress_bar
 from xsentinel.io.zarr_layout import Layout, check_layout, cut_for, geo_attrs, rechunk, with_gdal_crs
+from xsentinel.version import CONVENTIONS
 
 PIXELS = 1024
 """Pixels a chunk along y and x, where an array in memory has no chunks of its own."""
@@ -137,9 +138,17 @@ def to_netcdf(
     ------
     WriteError
         If the path exists and is not to be replaced, cannot be written, or packed values do not fit.
+
+    Examples
+    --------
+    >>> import tempfile, xsentinel as xs
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     files = xs.sample("zurich").s2.lai().s2.to_netcdf(f"{folder}/lai.nc")
+    ...     print(len(files), list(xs.open(files[0], chunks=None).data_vars))
+    1 ['lai', 'lai_flags']
     """
     ready = _plain_attrs(portable(pack_floats(ds, pack, scale)))
-    ready.attrs.setdefault("Conventions", "CF-1.11")
+    ready.attrs = CONVENTIONS | ready.attrs
     encoding = {v: {"zlib": True, "complevel": 1, "shuffle": True} for v in ready.data_vars if ready[v].dtype.kind in "iuf"}
     with in_place_of([Path(path)], overwrite) as (partial,), progress_bar(progress):
         ready.to_netcdf(partial, engine="netcdf4", encoding=encoding)

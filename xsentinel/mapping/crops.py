@@ -11,15 +11,15 @@ import xarray as xr
 
 from xsentinel import accuracy, samples
 from xsentinel.batch.run import run
-from xsentinel.blocks.model import Model, load_model, read_network
+from xsentinel.blocks.model import Model, load_model
 from xsentinel.composite import composite
 from xsentinel.errors import XSentinelError
 from xsentinel.mapping.job import CropJob, Tile
 from xsentinel.mapping.tiles import claim, cube_of, labels_of
 from xsentinel.products.crops import crops
 from xsentinel.seasons import season
-from xsentinel.training import reliable, train_crops
-from xsentinel.training.crops import MONTHLY, assess_series
+from xsentinel.training import evaluate_crops, reliable, train_crops
+from xsentinel.training.crops import MONTHLY
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ def map_crops(job: CropJob, *, resume: bool = False, progress: bool = True) -> a
     Parameters
     ----------
     job : CropJob
-        As `read_job` reads it.
+        As `read_crop_job` reads it.
     resume : bool
         Go on with what an earlier run of the same job left. Without it a folder that holds one is refused.
     progress : bool
@@ -54,8 +54,8 @@ def map_crops(job: CropJob, *, resume: bool = False, progress: bool = True) -> a
 
     Examples
     --------
-    >>> from xsentinel.mapping import map_crops, read_job
-    >>> map_crops(read_job("job.yaml"))  # doctest: +SKIP
+    >>> from xsentinel.mapping import map_crops, read_crop_job
+    >>> map_crops(read_crop_job("job.yaml"))  # doctest: +SKIP
     """
     claim(job, resume)
     work = _Work(job, progress)
@@ -94,7 +94,7 @@ class _Work:
 
     def samples(self, name: str, earlier: xr.Dataset | None = None) -> xr.Dataset:
         """Draw samples from each tile's labels, those that the weak map confirms if there are earlier ones, and split them."""
-        path = self.job.out / f"{name}-samples.zarr"
+        path = self.job.output / f"{name}-samples.zarr"
         return _once(path, lambda: self._drawn(path, earlier), lambda: samples.open(path))
 
     def _drawn(self, path: Path, earlier: xr.Dataset | None) -> None:
@@ -129,7 +129,7 @@ class _Work:
             given |= {"initial": initial, "weighted": False}
         elif self.job.reliable is not None:
             given |= {"weighted": True}
-        folder, done = self.job.out, self.job.out / f"{name}.json"
+        folder, done = self.job.output, self.job.output / f"{name}.json"
         return _once(
             done,
             lambda: train_crops(learnt, folder, name=name, progress=self.progress, resume=True, **given),
@@ -141,7 +141,7 @@ class _Work:
         run(crops(self.cube(tile), model), self._place(tile, name), resume=True, progress=self.progress)
 
     def _place(self, tile: Tile, name: str) -> str:
-        return str(self.job.out / "maps" / f"{tile.name}-{name}.zarr")
+        return str(self.job.output / "maps" / f"{tile.name}-{name}.zarr")
 
     def _map_of(self, tile: Tile, name: str) -> xr.Dataset:
         maps: xr.Dataset = xr.open_zarr(self._place(tile, name), consolidated=False, mask_and_scale=False)
@@ -149,49 +149,10 @@ class _Work:
 
     def assess(self, model: Model, drawn: xr.Dataset) -> accuracy.Assessment:
         """Score a network on samples that no training has seen, and write table and picture."""
-        found = assess_samples(model, on_side(drawn, "test"))
+        found = evaluate_crops(model, drawn, side="test")
         for suffix, write in ((".csv", found.to_csv), (".md", found.to_markdown), (".png", found.save_plot)):
-            write(str(self.job.out / f"assessment{suffix}"))
+            write(str(self.job.output / f"assessment{suffix}"))
         return found
-
-
-def assess_samples(model: Model, drawn: xr.Dataset) -> accuracy.Assessment:
-    """Score a classifier on labelled samples, as `xsentinel.samples` makes them.
-
-    Raises
-    ------
-    XSentinelError
-        If bands or dates are not those of the model.
-    """
-    card = model.card
-    bands = [str(b) for b in drawn["band"].values]
-    missing = [band for band in card.bands if band not in bands]
-    if missing or drawn.sizes["time"] != card.dates:
-        raise XSentinelError(
-            f"model {card.name} takes {card.dates} dates of {', '.join(card.bands)}; the samples have {drawn.sizes['time']} dates of "
-            f"{', '.join(bands)}"
-        )
-    values = drawn["reflectance"].sel(band=list(card.bands)).values.astype(np.float32)
-    return assess_series(read_network(model), card, values, drawn["label"].values)
-
-
-def on_side(drawn: xr.Dataset, side: str | None = None) -> xr.Dataset:
-    """Give the samples of a side; of none named, those to test on if the samples are split, else all.
-
-    Raises
-    ------
-    XSentinelError
-        If there are none.
-    """
-    if "split" not in drawn.coords:
-        if side is not None:
-            raise XSentinelError(f"the samples are not split, so none are of the side {side!r}; leave it out")
-        return drawn
-    sides = drawn["split"].values.astype(str)
-    which = np.flatnonzero(sides == (side or "test"))
-    if not which.size:
-        raise XSentinelError(f"no sample is of the side {side or 'test'!r}; the samples are of {', '.join(sorted(set(sides.tolist())))}")
-    return drawn.isel(sample=which)
 
 
 def _once(mark: Path, make: Callable[[], object], read: Callable[[], T]) -> T:

@@ -32,7 +32,7 @@ class Job:
     """What every mapping job is asked for."""
 
     tiles: tuple[Tile, ...]
-    out: Path
+    output: Path
     """Folder of all that it makes."""
     legend: Legend
     how: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -78,7 +78,7 @@ class LandcoverJob(Job):
     """Shares of labelled pixels, by whole polygons."""
 
 
-def read_job(path: str | PathLike[str]) -> CropJob:
+def read_crop_job(path: str | PathLike[str]) -> CropJob:
     """Read a job file of crops.
 
     ::
@@ -86,7 +86,7 @@ def read_job(path: str | PathLike[str]) -> CropJob:
         tiles:                          # where images and labels are
           west: {cube: west.zarr, labels: parcels.gpkg}
           east: {cube: products/, labels: map.tif}
-        out: crops/
+        output: crops/
         legend: legend.csv              # or {Maize: [1200], Cereals: [1100, 1500]}
         draw: {rule: stratified, a_most: 20000, b_most: 500, a_least: 60000, b_least: 500}
         # draw: {rule: equal, n: 1000}, or {rule: proportional, n: 20000}
@@ -103,12 +103,25 @@ def read_job(path: str | PathLike[str]) -> CropJob:
 
     Relative paths are those of the folder that the file lies in.
 
+    Parameters
+    ----------
+    path : path
+        Of the file.
+
+    Returns
+    -------
+    CropJob
+
     Raises
     ------
     ReadError
         If it is no such file.
     XSentinelError
         If legend or rule cannot be understood.
+
+    Examples
+    --------
+    >>> read_crop_job("job.yaml").output  # doctest: +SKIP
     """
     file = Path(path)
     found = load_mapping(file, "xsentinel train crops --help")
@@ -126,7 +139,7 @@ def read_landcover_job(path: str | PathLike[str]) -> LandcoverJob:
         tiles:                          # where images and labels are
           west: {cube: west.zarr, labels: polygons.gpkg}
           east: {cube: products/, labels: map.tif}
-        out: landcover/
+        output: landcover/
         legend: legend.csv              # or {Water: [51], Forest: [31, 32]}
         open: {resolution: 10}          # what follows may be left out
         mask_clouds: {dilate: 60}       # or false
@@ -140,12 +153,25 @@ def read_landcover_job(path: str | PathLike[str]) -> LandcoverJob:
 
     Relative paths are those of the folder that the file lies in.
 
+    Parameters
+    ----------
+    path : path
+        Of the file.
+
+    Returns
+    -------
+    LandcoverJob
+
     Raises
     ------
     ReadError
         If it is no such file.
     XSentinelError
         If the legend cannot be understood.
+
+    Examples
+    --------
+    >>> read_landcover_job("job.yaml").output  # doctest: +SKIP
     """
     file = Path(path)
     found = load_mapping(file, "xsentinel train landcover --help")
@@ -153,7 +179,7 @@ def read_landcover_job(path: str | PathLike[str]) -> LandcoverJob:
     return LandcoverJob(**shared, **({"split": found["split"]} if "split" in found else {}))
 
 
-KEYS = ("tiles", "out", "legend")
+KEYS = ("tiles", "output", "legend")
 """What every job has."""
 MORE = ("open", "mask_clouds", "start", "column", "erode", "block", "train", "maps", "other")
 """What every job may have."""
@@ -169,7 +195,7 @@ def _shared(file: Path, found: Mapping[str, Any], keys: tuple[str, ...], more: t
     mask, table = found.get("mask_clouds", {}), found["legend"]
     return {
         "tiles": _tiles(file, found["tiles"]),
-        "out": file.parent / str(found["out"]),
+        "output": file.parent / str(found["output"]),
         "legend": legend(table if isinstance(table, Mapping) else file.parent / str(table), other=found.get("other")),
         "how": found.get("open") or {},
         "mask": None if mask is False else (mask if isinstance(mask, Mapping) else {}),

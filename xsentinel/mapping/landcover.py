@@ -52,21 +52,21 @@ def map_landcover(job: LandcoverJob, *, resume: bool = False, progress: bool = T
     >>> map_landcover(read_landcover_job("job.yaml"))  # doctest: +SKIP
     """
     claim(job, resume)
-    done = job.out / "landcover.json"
+    done = job.output / "landcover.json"
     tiles = tiles_of(job)
     if not done.exists():
         told: dict[str, Any] = dict(job.train) | {"resume": resume, "progress": progress, "scores": False}
-        train_landcover(tiles, job.out, name="landcover", start=job.start, **told)
+        train_landcover(tiles, job.output, name="landcover", start=job.start, **told)
     model = load_model(done)
     maps = {name: _mapped(job, name, cube, model, progress) for name, (cube, _) in tiles.items()} if job.maps else {}
     if "test" in job.split:
-        _scored(job, model, tiles, maps).to_csv(job.out / "scores.csv")
+        _scored(job, model, tiles, maps).to_csv(job.output / "scores.csv")
     return model
 
 
 def _mapped(job: LandcoverJob, name: str, cube: xr.Dataset, model: Model, progress: bool) -> xr.DataArray:
     """Map a tile, block by block, from what the training has stored of it if it has; what is done of it stays."""
-    place, stored = str(job.out / "maps" / f"{name}.zarr"), job.out / "tiles" / f"{name}.zarr"
+    place, stored = str(job.output / "maps" / f"{name}.zarr"), job.output / "tiles" / f"{name}.zarr"
     source = open_joined(stored, model.card.bands) if stored.exists() else cube
     run(landcover(source, model, start=job.start), place, resume=True, progress=progress)
     found: xr.Dataset = xr.open_zarr(place, consolidated=False, mask_and_scale=False)
@@ -97,17 +97,34 @@ def tiles_of(job: LandcoverJob, split: bool = True) -> Tiles:
     return tiles
 
 
-def score_landcover(model: str | Path | Model, job: LandcoverJob, side: str | None = "test", **how: Any) -> pd.DataFrame:
+def score_landcover(model: str | Path | Model, job: LandcoverJob, side: str = "test", **how: Any) -> pd.DataFrame:
     """Score a model on the labels of a job's tiles: those of one side of its split, or all.
 
     Parameters
     ----------
     model : str, path or Model
+        As `xsentinel.load_model`.
     job : LandcoverJob
-    side : str, optional
-        None: all labels.
+        As `read_landcover_job` gives it.
+    side : str
+        Or "all", of every label.
     **how
         As of `evaluate_landcover`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As of `evaluate_landcover`.
+
+    Raises
+    ------
+    XSentinelError
+        If no tile has a label on that side, or as the model's mapping does.
+
+    Examples
+    --------
+    >>> from xsentinel.mapping import read_landcover_job, score_landcover
+    >>> score_landcover("landcover-simulated", read_landcover_job("job.yaml"))  # doctest: +SKIP
     """
-    tiles = tiles_of(job, split=side is not None)
-    return evaluate_landcover(model, tiles, side=side or "", start=job.start, **how)
+    tiles = tiles_of(job, split=side != "all")
+    return evaluate_landcover(model, tiles, side=side, start=job.start, **how)

@@ -33,9 +33,9 @@ def claim(job: Job, resume: bool) -> None:
     ReadError
         If it cannot be told.
     """
-    text = json.dumps(asdict(replace(job, out=Path())), default=str, sort_keys=True)
+    text = json.dumps(asdict(replace(job, output=Path())), default=str, sort_keys=True)
     mark = {"job": json.loads(text), "digest": hashlib.sha256(text.encode()).hexdigest()}
-    file = job.out / "job.json"
+    file = job.output / "job.json"
     if file.exists():
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
@@ -43,10 +43,10 @@ def claim(job: Job, resume: bool) -> None:
             raise ReadError(f"{file} cannot be read: {err}; give another folder") from err
         if found.get("digest") != mark["digest"]:
             other = [key for key, value in mark["job"].items() if found.get("job", {}).get(key) != value]
-            raise StoreError(f"{job.out} holds another job, which differs in {', '.join(other) or 'its version'}; give another folder")
+            raise StoreError(f"{job.output} holds another job, which differs in {', '.join(other) or 'its version'}; give another folder")
         if not resume and not helps():
-            raise StoreError(f"{job.out} holds this job already; resume it (--resume), or give another folder")
-    job.out.mkdir(parents=True, exist_ok=True)
+            raise StoreError(f"{job.output} holds this job already; resume it (--resume), or give another folder")
+    job.output.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(mark, indent=1), encoding="utf-8")
 
 

@@ -259,7 +259,9 @@ class Card:
             raise ReadError(f"this is no card of an xsentinel model ({err!r}); give the .json that lies beside its .safetensors") from err
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             found = repr(record.get("format")) if isinstance(record, dict) else type(record).__name__
-            raise ReadError(f"this card has the format {found}, and this version reads {FORMAT!r}")
+            raise ReadError(
+                f"this card has the format {found}, and this version reads {FORMAT!r}; use the version that wrote it, or train again"
+            )
         try:
             card = _card(cls, record)
             _check(card)

@@ -9,6 +9,7 @@ import xarray as xr
 from xsentinel.cube import grid_mapping_name, parse_dates
 from xsentinel.errors import TimeError
 from xsentinel.forecasting import Source, carry_on, check_doubt, chosen_bands, decoded, find_method, sort_dates
+from xsentinel.version import CONVENTIONS
 
 
 def anomaly(
@@ -18,7 +19,7 @@ def anomaly(
     since: object,
     freq: str | None = None,
     device: str = "cpu",
-    memory_limit: int | None = None,
+    memory_limit: int | str | None = None,
 ) -> xr.Dataset:
     r"""Score how far observations lie from what their past made likely.
 
@@ -71,7 +72,7 @@ def anomaly(
     for name, score in scores.items():
         long_name = "observed minus forecast in standard deviations" if name != "score" else "root mean square of the scores of all bands"
         score.attrs = {"long_name": long_name, "units": "1", **method.said} | ({"grid_mapping": mapping} if mapping else {})
-    return xr.Dataset(scores, attrs=ds.attrs | method.said)
+    return xr.Dataset(scores, attrs=CONVENTIONS | ds.attrs | method.said)
 
 
 def _score(band: xr.DataArray, mean: xr.DataArray, std: xr.DataArray, wait: npt.NDArray[np.float64]) -> xr.DataArray:

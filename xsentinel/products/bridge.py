@@ -14,6 +14,7 @@ from xsentinel.blocks.series import Output, contiguous_in_time, map_series, plan
 from xsentinel.cube import STORAGE_ATTRS, Encoding, encoding_of, grid_mapping_name
 from xsentinel.errors import XSentinelError
 from xsentinel.forecasting import Source, chosen_bands, days_since_1970, find_method, reflectance, sort_dates
+from xsentinel.version import CONVENTIONS
 
 BRIDGES = ("climatology", "harmonic")
 """Methods that tell a path at any date."""
@@ -23,10 +24,10 @@ def bridge_gaps(
     ds: xr.Dataset,
     model: Source = "harmonic",
     *,
-    max_gap: float = 30.0,
     freq: str | None = None,
+    max_gap: float = 30.0,
     device: str = "cpu",
-    memory_limit: int | None = None,
+    memory_limit: int | str | None = None,
 ) -> xr.Dataset:
     r"""Bring a cube to regular dates, its long gaps crossed by learnt dynamics or by the season's usual way.
 
@@ -39,10 +40,10 @@ def bridge_gaps(
         A cube with clouds masked, as `forecast` takes it.
     model : str, path or Model
         "harmonic" or "climatology", fitted to the whole series; or a model that forecasts.
-    max_gap : float
-        Days between two observations up to which a line is trusted.
     freq : str, optional
         Step, "5D" if not given; a model has its own.
+    max_gap : float
+        Days between two observations up to which a line is trusted.
     device, memory_limit
         As `forecast`.
 
@@ -91,7 +92,7 @@ def bridge_gaps(
         "flag_meanings": "observed_or_line dynamics",
     } | placed
     coords = {k: c for k, c in ds.coords.items() if "time" not in c.dims} | {"time": ("time", times, ds["time"].attrs)}
-    return xr.Dataset({name: a.variable for name, a in done.items()}, coords, ds.attrs | method.said)
+    return xr.Dataset({name: a.variable for name, a in done.items()}, coords, CONVENTIONS | ds.attrs | method.said)
 
 
 def _bridge_block(

@@ -328,7 +328,7 @@ def _given_mask(ds: xr.Dataset, mask: xr.DataArray | str) -> xr.DataArray:
     """Check the user's mask to be booleans on the cube's grid."""
     if isinstance(mask, str):
         if mask not in ds:
-            raise BandError(f"mask {mask!r} is no variable of the dataset, which has {_names(ds)}")
+            raise BandError(f"mask {mask!r} is no variable of the dataset, which has {_names(ds)}; give one of them, or a DataArray")
         mask = ds[mask]
     if not isinstance(mask, xr.DataArray):
         raise XSentinelError(f"mask is a {type(mask).__name__}; give an xarray.DataArray with the cube's dims, or a variable's name")

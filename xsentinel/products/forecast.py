@@ -26,6 +26,7 @@ from xsentinel.forecasting import (
     layer_name,
     sort_dates,
 )
+from xsentinel.version import CONVENTIONS
 
 FLAGS = {"flag_masks": np.array([MISSING, DIVERGED], np.uint8), "flag_meanings": "no_observation_near_the_end diverged"}
 
@@ -38,9 +39,9 @@ def forecast(
     freq: str | None = None,
     by: str | xr.DataArray | None = None,
     spread: bool = False,
-    interval: float | None = None,
+    confidence: float | None = None,
     device: str = "cpu",
-    memory_limit: int | None = None,
+    memory_limit: int | str | None = None,
 ) -> xr.Dataset:
     r"""Carry the spectra of each pixel, or of each class, on in time.
 
@@ -68,13 +69,13 @@ def forecast(
         dimension ``class`` instead of y and x.
     spread : bool
         Add ``<band>_std``.
-    interval : float, optional
+    confidence : float, optional
         Share, such as 0.95: add ``<band>_lower`` and ``<band>_upper``, between which so many observations
         should lie if errors are normal.
     device : str
         Of a model: "cpu", "cuda".
-    memory_limit : int, optional
-        Bytes that the blocks in work may come near; half of the machine's memory by default.
+    memory_limit : int or str, optional
+        What the blocks in work may come near: bytes, or a text such as "8GB"; half of the machine's memory if not given.
 
     Returns
     -------
@@ -87,7 +88,7 @@ def forecast(
     Raises
     ------
     XSentinelError
-        If the model forecasts nothing, steps are below 1, or the interval is no share.
+        If the model forecasts nothing, steps are below 1, or the confidence is no share.
     BandError, GridError, TimeError, UnitsError
         If the cube does not fit.
 
@@ -100,24 +101,26 @@ def forecast(
     --------
     >>> import xsentinel as xs
     >>> cube = xs.sample("romania").s2.mask_clouds()
-    >>> future = cube.s2.forecast("harmonic", steps=73, interval=0.95)
+    >>> future = cube.s2.forecast("harmonic", steps=73, confidence=0.95)
     >>> future.sizes["time"], str(future.time.values[0])[:10]
     (73, '2019-11-28')
     """
     method = find_method(model, freq, device)
     if steps < 1:
         raise XSentinelError(f"steps is {steps}; give 1 or more dates to forecast")
-    if interval is not None and not 0 < interval < 1:
-        raise XSentinelError(f"interval is {interval:g}; it is a share between 0 and 1, such as 0.95")
-    extras = (*(("std",) if spread else ()), *(("lower", "upper") if interval else ()))
+    if confidence is not None and not 0 < confidence < 1:
+        raise XSentinelError(f"confidence is {confidence:g}; it is a share between 0 and 1, such as 0.95")
+    extras = (*(("std",) if spread else ()), *(("lower", "upper") if confidence else ()))
     if extras:
         check_doubt(method)
     bands = chosen_bands(sort_dates(ds), method)
     bands = bands if by is None else _means(bands, ds, by)
-    width = NormalDist().inv_cdf((1 + interval) / 2) if interval else 0.0
+    width = NormalDist().inv_cdf((1 + confidence) / 2) if confidence else 0.0
     done, times = carry_on(bands, method, steps, extras, width, memory_limit)
-    _describe(done, bands, method, extras, interval, grid_mapping_name(ds) if by is None else None)
-    return xr.Dataset({name: array.variable for name, array in done.items()}, _coords(ds, bands[0], times), ds.attrs | method.said)
+    _describe(done, bands, method, extras, confidence, grid_mapping_name(ds) if by is None else None)
+    return xr.Dataset(
+        {name: array.variable for name, array in done.items()}, _coords(ds, bands[0], times), CONVENTIONS | ds.attrs | method.said
+    )
 
 
 def _means(bands: list[xr.DataArray], ds: xr.Dataset, by: str | xr.DataArray) -> list[xr.DataArray]:
@@ -146,19 +149,20 @@ def _describe(
     bands: list[xr.DataArray],
     method: Method,
     extras: tuple[str, ...],
-    interval: float | None,
+    confidence: float | None,
     mapping: str | None,
 ) -> None:
     """Put attributes on."""
     shared = method.said | ({"grid_mapping": mapping} if mapping else {})
-    words = {"std": "standard deviation of {}", "lower": f"lower end of the {interval or 0:.0%} interval of {{}}"}
+    words = {"std": "standard deviation of {}", "lower": f"lower end of the {confidence or 0:.0%} interval of {{}}"}
     words["upper"] = words["lower"].replace("lower", "upper")
     for band in bands:
         name, long_name = str(band.name), f"forecast {band.attrs.get('long_name', f'reflectance of {band.name}')}"
         beside = " ".join(["forecast_flags", *(layer_name(name, e) for e in extras)])
         done[name].attrs = {**_kept(band), "long_name": long_name, "units": "1", **shared, "ancillary_variables": beside}
         for extra in extras:
-            done[layer_name(name, extra)].attrs = {"long_name": words[extra].format(long_name), "units": "1", **shared}
+            own = {} if extra == "std" else {"interval": "predictive", "confidence": confidence}
+            done[layer_name(name, extra)].attrs = {"long_name": words[extra].format(long_name), "units": "1", **shared, **own}
     done["forecast_flags"].attrs = {"long_name": "what went wrong with a forecast", **FLAGS, **shared}
 
 

@@ -10,18 +10,16 @@ from typing import Any, Literal, TypedDict, Unpack
 import numpy as np
 import xarray as xr
 
-from xsentinel.blocks.model import Model, load_model
+from xsentinel.blocks.model import SHORT, Model, load_model
 from xsentinel.blocks.predict import Execution, Precision
 from xsentinel.errors import XSentinelError
 from xsentinel.fusion import SOURCES, fuse, gather
 from xsentinel.inference import Sampling, infer, provenance
 from xsentinel.models.card import Calibration, Card
 from xsentinel.sl2p import DomainRule, estimate
+from xsentinel.version import SOURCE
 
 Interval = Literal["predictive", "mean"]
-
-MODELS = {"unet": "lai-unet", "fusion": "lai-fusion"}
-"""Short name → model that comes with the package."""
 
 WANG = "Wang et al. (2023), Leaf area index estimation from multi-temporal Sentinel 1 and 2 satellite data using deep learning"
 
@@ -54,8 +52,8 @@ class IntervalRule:
 
 def lai(
     ds: xr.Dataset,
-    *,
     model: str | PathLike[str] | Model = "sl2p",
+    *,
     s1: xr.Dataset | None = None,
     samples: int = 0,
     confidence: float = 0.95,
@@ -234,15 +232,15 @@ def _refuse(why: str, given: Mapping[str, object], instead: str) -> None:
 
 def _find(model: str | PathLike[str] | Model) -> Model:
     """Find a model, and check that it estimates LAI."""
-    if isinstance(model, str) and "/" not in model and "." not in model and model not in (*MODELS, *MODELS.values()):
+    if isinstance(model, str) and "/" not in model and "." not in model and model not in (*SHORT, *SHORT.values()):
         raise XSentinelError(
-            f"model {model!r} is not known; the models for lai are 'sl2p', {', '.join(map(repr, MODELS))}, or the path of one of your own"
+            f"model {model!r} is not known; the models for lai are 'sl2p', {', '.join(map(repr, SHORT))}, or the path of one of your own"
         )
-    found = load_model(MODELS.get(str(model), model))
+    found = load_model(model)
     if "lai" not in [output.name for output in found.card.outputs]:
         estimated = ", ".join(o.name for o in found.card.outputs) or "classes"
         raise XSentinelError(
-            f"model {found.card.name} estimates {estimated}, not lai; the models for lai are 'sl2p', {', '.join(map(repr, MODELS))}"
+            f"model {found.card.name} estimates {estimated}, not lai; the models for lai are 'sl2p', {', '.join(map(repr, SHORT))}"
         )
     return found
 
@@ -283,4 +281,4 @@ def _interval(maps: Mapping[str, xr.DataArray], card: Card, rule: IntervalRule, 
 
 
 def _scene_attrs() -> dict[str, str]:
-    return {"Conventions": "CF-1.11", "source": "Copernicus Sentinel-2 MSI", "references": "Albughdadi et al. (2020), hal-02551143"}
+    return SOURCE | {"references": "Albughdadi et al. (2020), hal-02551143"}

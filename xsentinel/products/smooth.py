@@ -228,7 +228,7 @@ def _by_class(variance: Variance, names: Sequence[str]) -> float | Sequence[floa
         return variance
     unknown = [name for name in variance if name not in names]
     if unknown:
-        raise XSentinelError(f"variance names {', '.join(unknown)}, which are none of the classes {', '.join(names)}")
+        raise XSentinelError(f"variance names {', '.join(unknown)}, which are none of the classes {', '.join(names)}; name one of these")
     return [float(variance.get(name, 20.0)) for name in names]
 
 

@@ -84,7 +84,7 @@ def _label_of(labels: xr.Dataset | xr.DataArray) -> xr.DataArray:
     return labels["label"]
 
 
-def draw(labels: xr.Dataset | xr.DataArray, rule: Rule, *, seed: int = 0, block: float = 1000.0) -> xr.Dataset:
+def draw(labels: xr.Dataset | xr.DataArray, rule: Rule, *, block: float = 1000.0, seed: int = 0) -> xr.Dataset:
     """Draw pixels of each class at random: those with the least hash of seed and place.
 
     So a pixel's luck depends on its place on the map alone, not on chunks, order or the size of the map; what is drawn
@@ -96,10 +96,10 @@ def draw(labels: xr.Dataset | xr.DataArray, rule: Rule, *, seed: int = 0, block:
         Of any size; as `rasterise` and `from_raster` give them.
     rule : Proportional, Equal or Stratified
         How many of each class; capped by the pixels that there are.
-    seed : int
-        Of what is drawn.
     block : float, m
         Side of the squares of land, at its multiples, that ``block`` numbers.
+    seed : int
+        Of what is drawn.
 
     Returns
     -------

@@ -24,14 +24,14 @@ def extract(
     table: xr.Dataset,
     *,
     bands: Sequence[str] | None = None,
-    out: str | PathLike[str] | None = None,
-    progress: bool = False,
+    path: str | PathLike[str] | None = None,
     n_blocks: int = 8,
+    progress: bool = False,
 ) -> xr.Dataset:
     """Take the series of samples out of a cube.
 
     Of a lazy cube, be it opened or the result of other verbs, only the blocks that hold samples are computed, `n_blocks`
-    places at a time; so memory holds these, and the samples unless they go to `out`.
+    places at a time; so memory holds these, and the samples unless they go to `path`.
 
     Parameters
     ----------
@@ -42,17 +42,17 @@ def extract(
         variables and coordinates go along.
     bands : sequence of str, optional
         Names or aliases; by default all that the cube has.
-    out : path, optional
+    path : path, optional
         Zarr store to write samples to, one part after the other.
-    progress : bool
-        Show a bar.
     n_blocks : int
         Blocks of land in memory at a time; each as large as the chunks of the cube.
+    progress : bool
+        Show a bar.
 
     Returns
     -------
     xarray.Dataset
-        ``reflectance`` (sample, time, band), float32 [1], NaN where there is no data; with `out`, lazily read from there.
+        ``reflectance`` (sample, time, band), float32 [1], NaN where there is no data; with `path`, lazily read from there.
         Coordinates: those of the table, ``label`` (sample), ``time``, ``band``. The attribute ``resolution_m`` is the pixel's
         side, which `train_crops` writes into a model's card.
 
@@ -84,10 +84,10 @@ def extract(
         table = table.assign_attrs(resolution_m=round(abs(pixel_size(cube)[1]), 3))
     parts = _parts(layers, places, n_blocks, progress)
     axes = {"time": layers[0]["time"].variable if "time" in layers[0].coords else np.arange(layers[0].sizes["time"]), "band": names}
-    if out is not None:
+    if path is not None:
         shape = table.sizes["sample"], layers[0].sizes["time"], len(names)
-        save_in_parts(parts, shape, table, axes, out)
-        return open(out)
+        save_in_parts(parts, shape, table, axes, path)
+        return open(path)
     values = np.full((table.sizes["sample"], layers[0].sizes["time"], len(names)), np.nan, np.float32)
     for members, part in parts:
         values[members] = part

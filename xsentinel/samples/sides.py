@@ -24,7 +24,7 @@ STOIAN = {"train": 0.67, "test": 0.33}
 
 
 def split_polygons(
-    labels: xr.Dataset | xr.DataArray, shares: Mapping[str, float] = STOIAN, *, seed: int = 0, block: float = 1000.0
+    labels: xr.Dataset | xr.DataArray, shares: Mapping[str, float] = STOIAN, *, block: float = 1000.0, seed: int = 0
 ) -> xr.Dataset:
     """Put each polygon of a label map on one side, the shares kept to in each class.
 
@@ -39,10 +39,10 @@ def split_polygons(
         As `rasterise` and `from_raster` give them. Land in no parcel (0) falls to sides by squares.
     shares : mapping from name to share of labelled pixels [1]
         Sides.
-    seed : int
-        Of the order among polygons of about one size.
     block : float, m
         Side of the squares of land that is in no parcel, at multiples of it.
+    seed : int
+        Of the order among polygons of about one size.
 
     Returns
     -------

@@ -20,9 +20,9 @@ THIRDS = {"train": 0.6, "validation": 0.2, "test": 0.2}
 
 def split(
     samples: xr.Dataset,
+    shares: Mapping[str, float] = THIRDS,
     *,
     by: By = "block",
-    shares: Mapping[str, float] = THIRDS,
     block: float | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
@@ -35,10 +35,10 @@ def split(
     ----------
     samples : xarray.Dataset
         With ``label`` (sample) and, as `by` says, ``block``, ``parcel`` or neither; of `draw`, `extract` or `from_table`.
-    by : {"block", "parcel", "sample"}
-        What falls to one side as a whole. Samples in no parcel (0) are each by themselves.
     shares : mapping from name to share of samples [1]
         Sides.
+    by : {"block", "parcel", "sample"}
+        What falls to one side as a whole. Samples in no parcel (0) are each by themselves.
     block : float, m, optional
         Side of the blocks, if others than those that the samples have.
     seed : int

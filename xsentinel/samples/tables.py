@@ -284,7 +284,7 @@ def save_in_parts(
 
 
 def open(path: str | PathLike[str]) -> xr.Dataset:  # noqa: A001  (samples.open reads as xsentinel.open does)
-    """Open samples that `save` or ``extract(out=...)`` wrote, lazily.
+    """Open samples that `save` or ``extract(path=...)`` wrote, lazily.
 
     Parameters
     ----------
@@ -305,10 +305,10 @@ def open(path: str | PathLike[str]) -> xr.Dataset:  # noqa: A001  (samples.open 
     --------
     >>> open("nothing.zarr")
     Traceback (most recent call last):
-    xsentinel.errors.ReadError: nothing.zarr is not there; samples.save and samples.extract(out=...) write samples
+    xsentinel.errors.ReadError: nothing.zarr is not there; samples.save and samples.extract(path=...) write samples
     """
     if not Path(path).exists():
-        raise ReadError(f"{path} is not there; samples.save and samples.extract(out=...) write samples")
+        raise ReadError(f"{path} is not there; samples.save and samples.extract(path=...) write samples")
     is_file = Path(path).suffix == ".nc"
     ds = xr.open_dataset(path, chunks={}) if is_file else xr.open_zarr(path, consolidated=False)
     if "sample" not in ds.sizes:

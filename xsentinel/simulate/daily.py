@@ -6,10 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xsentinel.bands import BANDS
+from xsentinel.bands import BANDS, TEN_BANDS
 from xsentinel.errors import XSentinelError
 from xsentinel.kernels.hashing import bell, draw, salted
-from xsentinel.simulate.table import BANDS as TEN_BANDS
 from xsentinel.version import __version__
 
 Float64 = npt.NDArray[np.float64]
@@ -36,8 +35,8 @@ MATERIALS = {
 def hapke(
     shape: tuple[int, int] = (8, 8),
     days: float = 20.0,
-    seed: int = 0,
     *,
+    seed: int = 0,
     bands: int = 144,
     step_minutes: float = 30.0,
     view: float = 0.0,

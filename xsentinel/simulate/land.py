@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from xsentinel.bands import BANDS, PLATFORMS, SCALE_FACTOR, SCENE_CLASSES
+from xsentinel.bands import BANDS, PLATFORMS, SCALE_FACTOR, SCENE_CLASSES, TEN_BANDS
 from xsentinel.classes import flag_attrs
 from xsentinel.errors import GridError, XSentinelError
 from xsentinel.geometry import with_angle_attrs
@@ -22,8 +22,9 @@ from xsentinel.simulate.overpass import Overpass, plan, read_dates
 from xsentinel.simulate.parcels import outlines
 from xsentinel.simulate.radar import POLARISATIONS, backscatter, radar_times
 from xsentinel.simulate.scene import Scene, classes_seen, observe, true_class, true_cloud, true_lai, true_parcel, true_shadow
-from xsentinel.simulate.table import BANDS as TEN_BANDS
 from xsentinel.version import __version__
+
+SOURCE = f"xsentinel.simulate {__version__}"
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -59,7 +60,7 @@ class Landscape:
         scene = replace(self.grid.scene, overs=plan(times, self.grid.scene.latitude))
         grid = replace(self.grid, scene=scene)
         values = grid.stacks(backscatter, len(POLARISATIONS), np.float32)
-        ds = xr.Dataset(attrs={"title": "simulated backscatter", "source": f"xsentinel.simulate {__version__}"})
+        ds = xr.Dataset(attrs={"title": "simulated backscatter", "source": SOURCE})
         for k, name in enumerate(POLARISATIONS):
             ds[name] = ("time", "y", "x"), values[k], {"long_name": BANDS[name].long_name, "units": "dB"}
         return _on_grid(ds, grid)
@@ -67,7 +68,7 @@ class Landscape:
     @property
     def unclouded(self) -> xr.Dataset:
         """Give the bands as they were without clouds, shadows and haze, all else the same: what is to be found under them; lazy."""
-        return _cube(self.grid, stored=False, sky=False).drop_vars("SCL")
+        return _cube(self.grid, mask_and_scale=True, sky=False).drop_vars("SCL")
 
     def labels(self, *, share: float = 0.1, wrong: float = 0.0, outdated: float = 0.0, eroded: float = 0.0, seed: int = 0) -> xr.DataArray:
         """Give labels such as one gets: of few parcels, eroded, some wrong.
@@ -120,12 +121,12 @@ class Landscape:
 def landscape(
     shape: tuple[int, int],
     dates: str | Sequence[object],
-    seed: int = 0,
     *,
+    seed: int = 0,
     resolution: int = 10,
     latitude: float = 50.0,
-    stored: bool = False,
     chunks: Mapping[str, int] | None = None,
+    mask_and_scale: bool = True,
 ) -> Landscape:
     """Simulate a landscape and what Sentinel-2 sees of it, lazily.
 
@@ -148,11 +149,11 @@ def landscape(
         Metres a pixel. At 10 m the 20 m bands are repeated, as `xsentinel.open` does.
     latitude : float
         Degrees north, −60 … 65: sun, season, weather and what is grown follow it.
-    stored : bool
-        Whether bands are uint16 counts with ``scale_factor``, as stored, instead of float32 reflectance.
     chunks : mapping, optional
         Chunk sizes along ``time``, ``y``, ``x``; by default 12 dates of 256 × 256
         pixels. A band of a block is made with the nine others.
+    mask_and_scale : bool
+        Whether bands are float32 reflectance. If False, they are uint16 counts with ``scale_factor``, as stored.
 
     Returns
     -------
@@ -188,7 +189,7 @@ def landscape(
     _check(shape, seed, resolution, latitude)
     scene = Scene(seed, latitude, resolution, plan(read_dates(dates, seed), latitude))
     grid = Grid(scene, shape, _chunking(chunks, (len(scene.overs), *shape)))
-    return Landscape(_cube(grid, stored), _truth(grid), grid)
+    return Landscape(_cube(grid, mask_and_scale), _truth(grid), grid)
 
 
 def _check(shape: Sequence[object], seed: object, resolution: object, latitude: float) -> None:
@@ -273,14 +274,14 @@ def _over_land(rows: Any, columns: Any, *, scene: Scene, generate: Callable[[Sce
     return generate(scene, _as_range(rows), _as_range(columns))
 
 
-def _cube(grid: Grid, stored: bool, sky: bool = True) -> xr.Dataset:
+def _cube(grid: Grid, mask_and_scale: bool, sky: bool = True) -> xr.Dataset:
     """Give bands and scene classification."""
     counts = grid.stacks(partial(observe, sky=sky), len(TEN_BANDS), np.uint16)
-    cube = xr.Dataset(attrs={"title": "simulated landscape", "source": f"xsentinel.simulate {__version__}", "seed": grid.scene.seed})
+    cube = xr.Dataset(attrs={"title": "simulated landscape", "source": SOURCE, "seed": grid.scene.seed})
     for k, name in enumerate(TEN_BANDS):
         attrs: dict[str, Any] = {"long_name": BANDS[name].long_name, "standard_name": "surface_bidirectional_reflectance", "units": "1"}
         values = counts[k]
-        if stored:
+        if not mask_and_scale:
             attrs |= {"scale_factor": SCALE_FACTOR, "add_offset": 0.0, "_FillValue": np.uint16(0)}
         else:
             values = values * np.float32(SCALE_FACTOR)
@@ -296,7 +297,7 @@ def _scl_attrs() -> dict[str, Any]:
 
 def _truth(grid: Grid) -> xr.Dataset:
     """Give what is there."""
-    truth = xr.Dataset(attrs={"title": "truth of a simulated landscape", "source": f"xsentinel.simulate {__version__}"})
+    truth = xr.Dataset(attrs={"title": "truth of a simulated landscape", "source": SOURCE, "seed": grid.scene.seed})
     layers = {
         "lai": (true_lai, "leaf area index", {"standard_name": "leaf_area_index", "units": "m2 m-2"}),
         "cloud": (true_cloud, "opacity of clouds", {"units": "1"}),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xsentinel.bands import BANDS, TEN_BANDS
 from xsentinel.kernels.backscatter import speckle
 from xsentinel.kernels.ground import SOIL, fold, leaf_area, reflect, textures
 from xsentinel.kernels.hashing import salted
@@ -19,7 +20,7 @@ from xsentinel.kernels.sensor import blur, count, halve, record
 from xsentinel.kernels.sky import classify, opacity, veil
 from xsentinel.simulate.nomenclature import COVERS, FIXED, SEASONS, class_values, running_shares
 from xsentinel.simulate.overpass import Overpass, year_and_day
-from xsentinel.simulate.table import BANDS, CanopyTable, load_table
+from xsentinel.simulate.table import CanopyTable, load_table
 from xsentinel.simulate.weather import Weather, optics, weather_of
 
 Array = npt.NDArray[Any]
@@ -226,12 +227,12 @@ def observe(scene: Scene, times: range, rows: range, columns: range, *, sky: boo
     window, table = pixels_around(rows, columns, scene.resolution), load_table()
     ground = scene.ground(window)
     growth = ground.growth(times)
-    out = np.empty((len(BANDS), len(times), len(rows), len(columns)), np.uint16)
+    out = np.empty((len(TEN_BANDS), len(times), len(rows), len(columns)), np.uint16)
     for i, t in enumerate(times):
         image = ground.reflectance(t, np.ascontiguousarray(growth[:, i]), table)
         if sky:
             veil(image, scene.clouds(t, window), scene.clouds(t, window, shadow=True), scene.haze(t, window)[0], optics())
-        for b in range(len(BANDS)):
+        for b in range(len(TEN_BANDS)):
             _sense(scene, (t, b), image[b], window, (rows.start, columns.start), out[b, i])
     return out
 
@@ -240,7 +241,7 @@ WATER_COVER = [c.name for c in COVERS].index("water")
 WATER_TONE = np.float32(0.72)
 """Brightness of water; that of other ground varies about it."""
 
-TWENTY = ("B05", "B06", "B07", "B8A", "B11", "B12")
+TWENTY = tuple(name for name in TEN_BANDS if BANDS[name].resolution_m == 20)
 """Bands sampled at 20 m."""
 
 
@@ -248,7 +249,7 @@ def _sense(scene: Scene, place: tuple[int, int], image: Float32, window: Window,
     """Sample a band at its own resolution and write it at that of the cube."""
     t, b = place
     bits = salted(salted(scene.root, scene.overs[t].day), b + 300)
-    coarse = BANDS[b] in TWENTY or scene.resolution == 2 * FINE
+    coarse = TEN_BANDS[b] in TWENTY or scene.resolution == 2 * FINE
     # at 20 m the mean of two by two; at 10 m the margin of two pixels is one too wide
     step, day = (2 if coarse else 1), scene.weather[t]
     drift = (np.float32(day.drift[0] / (FINE * step)), np.float32(day.drift[1] / (FINE * step)))

@@ -21,7 +21,6 @@ SZA_NODES = (15.0, 30.0, 45.0, 57.0, 67.0, 77.0)
 VIEW_ZENITH = 10.0
 """View zenith angle of the oblique nodes, degrees; their azimuths from the sun are 0, 90 and 180."""
 
-BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 """Bands of the table."""
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
-from xsentinel.bands import BANDS
+from xsentinel.bands import BANDS, TEN_BANDS
 from xsentinel.kernels.hashing import bell, draw, salted
 from xsentinel.kernels.noise import noise_at
 from xsentinel.simulate.overpass import Overpass
-from xsentinel.simulate.table import BANDS as TEN_BANDS
 
 SYNOPTIC_DAYS = 7.0
 """Days over which weather persists."""
@@ -92,11 +90,6 @@ def _synoptic(seed: int, day: int) -> float:
     slow = float(noise_at(np.uint64(seed + 3), 0.5, day / SYNOPTIC_DAYS))
     quick = float(bell(salted(seed + 4, day)))
     return 1.3 * slow + 0.7 * quick
-
-
-def cover_of(weather: Weather) -> float:
-    """Give the share of a large area that is clouded."""
-    return NormalDist().cdf(-weather.level)
 
 
 def optics() -> npt.NDArray[np.float32]:

@@ -9,29 +9,36 @@ from xsentinel.errors import XSentinelError
 
 if TYPE_CHECKING:
     from xsentinel.training.confirmed import reliable
+    from xsentinel.training.crop_presets import CROP_PRESETS, CropPreset
+    from xsentinel.training.crop_scores import evaluate_crops
     from xsentinel.training.crops import train_crops
     from xsentinel.training.dynamics import train_dynamics
-    from xsentinel.training.dynamics_presets import DynamicsPreset
+    from xsentinel.training.dynamics_presets import DYNAMICS_PRESETS, DynamicsPreset
     from xsentinel.training.dynamics_scores import evaluate_dynamics
-    from xsentinel.training.evaluate import evaluate_lai
     from xsentinel.training.fusion import train_fusion
-    from xsentinel.training.fusion_presets import FusionPreset
+    from xsentinel.training.fusion_presets import FUSION_PRESETS, FusionPreset
     from xsentinel.training.fusion_scores import evaluate_fusion
     from xsentinel.training.fusion_series import FusionSource
     from xsentinel.training.lai import train_lai
+    from xsentinel.training.lai_presets import LAI_PRESETS, LaiPreset
+    from xsentinel.training.lai_scores import evaluate_lai
     from xsentinel.training.landcover import leave_one_out, train_landcover
     from xsentinel.training.landcover_presets import LANDCOVER_PRESETS, LandcoverPreset
     from xsentinel.training.landcover_scores import evaluate_landcover
-    from xsentinel.training.presets import PRESETS, Preset
 
 __all__ = [
+    "CROP_PRESETS",
+    "DYNAMICS_PRESETS",
+    "FUSION_PRESETS",
+    "LAI_PRESETS",
     "LANDCOVER_PRESETS",
-    "PRESETS",
+    "CropPreset",
     "DynamicsPreset",
     "FusionPreset",
     "FusionSource",
+    "LaiPreset",
     "LandcoverPreset",
-    "Preset",
+    "evaluate_crops",
     "evaluate_dynamics",
     "evaluate_fusion",
     "evaluate_lai",
@@ -46,19 +53,24 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CROP_PRESETS": "crop_presets",
+    "DYNAMICS_PRESETS": "dynamics_presets",
+    "FUSION_PRESETS": "fusion_presets",
+    "LAI_PRESETS": "lai_presets",
     "LANDCOVER_PRESETS": "landcover_presets",
-    "PRESETS": "presets",
+    "CropPreset": "crop_presets",
     "DynamicsPreset": "dynamics_presets",
     "FusionPreset": "fusion_presets",
     "FusionSource": "fusion_series",
+    "LaiPreset": "lai_presets",
     "LandcoverPreset": "landcover_presets",
-    "Preset": "presets",
+    "evaluate_crops": "crop_scores",
     "evaluate_dynamics": "dynamics_scores",
     "evaluate_fusion": "fusion_scores",
-    "evaluate_lai": "evaluate",
+    "evaluate_lai": "lai_scores",
     "evaluate_landcover": "landcover_scores",
-    "reliable": "confirmed",
     "leave_one_out": "landcover",
+    "reliable": "confirmed",
     "train_crops": "crops",
     "train_dynamics": "dynamics",
     "train_fusion": "fusion",

@@ -14,8 +14,8 @@ from torch.utils.data import IterableDataset
 from xsentinel.kernels.sl2p import OUT_OF_RANGE, TOO_HIGH, TOO_LOW
 from xsentinel.models.card import Channel
 from xsentinel.training.augment import Augmentation, Augmenter
+from xsentinel.training.lai_presets import LaiPreset
 from xsentinel.training.patches import Patch
-from xsentinel.training.presets import Preset
 from xsentinel.training.teacher import TEACHER_BANDS, label_lai
 
 Float32 = npt.NDArray[np.float32]
@@ -36,7 +36,7 @@ GEOMETRY = (
 """Defaults: a view of 5° across the sun's plane, in the middle of what occurs."""
 
 
-def channels_of(preset: Preset, limits: Sequence[tuple[float, float]]) -> tuple[Channel, ...]:
+def channels_of(preset: LaiPreset, limits: Sequence[tuple[float, float]]) -> tuple[Channel, ...]:
     """Give the inputs of a preset, bands normalised by their limits."""
     bands = tuple(Channel(band, *ends) for band, ends in zip(preset.bands, limits, strict=True))
     return bands + (GEOMETRY if preset.geometry else ())
@@ -82,14 +82,14 @@ class LaiBatches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
     ----------
     patches : sequence of Patch
     channels : sequence of Channel
-    preset : Preset
+    preset : LaiPreset
     seed, first, last, rank : int
     spectra : (spectrum, band), float32, optional
         For textures.
     """
 
     def __init__(
-        self, patches: Sequence[Patch], channels: Sequence[Channel], preset: Preset, *, seed: int, first: int, last: int, rank: int = 0,
+        self, patches: Sequence[Patch], channels: Sequence[Channel], preset: LaiPreset, *, seed: int, first: int, last: int, rank: int = 0,
         spectra: Float32 | None = None,
     ) -> None:  # fmt: skip
         still = Augmentation(0, 0, 0, 0, 0, 0, (0.0,), 0)

@@ -76,7 +76,7 @@ def reliable(labels: xr.DataArray, maps: xr.Dataset, *, quantile: float = 0.25) 
     try:
         xr.align(label, found, join="exact", copy=False)
     except ValueError as err:
-        raise GridError(f"labels and maps are not on one grid: {err}") from err
+        raise GridError(f"labels and maps are not on one grid: {err}; lay the labels on the grid of the cube that was mapped") from err
     limits = _limits(found, sure, quantile)
     kept = xr.apply_ufunc(partial(_keep, limits=limits), label, found, sure, dask="parallelized", output_dtypes=[label.dtype])
     codes = np.atleast_1d(label.attrs.get("flag_values", []))

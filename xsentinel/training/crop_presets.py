@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from xsentinel.training.presets import find_preset
-
 
 @dataclass(frozen=True)
 class Variation:
@@ -69,14 +67,3 @@ CROP_PRESETS = {
     "rocket": CropPreset("rocket", {"biases": 10}, fit="rocket"),
 }
 """``paper``: Weikmann et al. (2021), loss weighted; the others are of their authors, trained as did best here."""
-
-
-def get_crop_preset(name: str) -> CropPreset:
-    """Give a preset by name.
-
-    Raises
-    ------
-    XSentinelError
-        If there is none of that name.
-    """
-    return find_preset(name, CROP_PRESETS)

@@ -19,23 +19,29 @@ from xsentinel.models.card import Card, Channel, Periods
 from xsentinel.models.network import Network
 from xsentinel.models.networks import build_network
 from xsentinel.training.classify import Classification, Labelled, descend, fresh
-from xsentinel.training.crop_presets import CropPreset, get_crop_preset
+from xsentinel.training.crop_presets import CROP_PRESETS, CropPreset
 from xsentinel.training.grow import fit_rocket, grow_trees
+from xsentinel.training.options import take
+from xsentinel.training.presets import find_preset
 from xsentinel.training.series import Series, limits, planes, read_series, weights
 from xsentinel.version import __version__
 
 MONTHLY = Periods()
 
+OPTIONS = {"ensemble": 1, "epochs": None, "weighted": None, "least": None} | {
+    "resume": False, "processes": 1, "progress": True, "patience": None,
+}  # fmt: skip
+
 
 def train_crops(
     samples: xr.Dataset,
-    out: str | PathLike[str],
+    folder: str | PathLike[str],
     *,
     preset: str | CropPreset = "ltae",
     name: str = "crops",
     seed: int = 0,
     initial: str | PathLike[str] | Model | None = None,
-    resolution_m: float | None = None,
+    resolution: float | None = None,
     periods: Periods | None = MONTHLY,
     **run: Any,
 ) -> Model:
@@ -50,8 +56,8 @@ def train_crops(
         As `xsentinel.samples` makes it: ``reflectance`` (sample, time, band), float32 [1], NaN in gaps; ``label``
         (sample), uint8 with CF flags, 0 for none; if there is ``split`` (sample), only "train" is learnt from, and
         "validation" scores. They are read into memory.
-    out : path
-        Folder for ``<name>.safetensors``, ``<name>.json`` and checkpoints.
+    folder : path
+        For ``<name>.safetensors``, ``<name>.json`` and checkpoints.
     preset : str or CropPreset
         "paper" (LSTM 200-125-100, weighted, RMSprop), "lstm", "starrnn", "msresnet", "inceptiontime", "tempcnn",
         "ltae", "forest", "boosting", "rocket"; or settings of your own.
@@ -61,7 +67,7 @@ def train_crops(
     initial : str, path or Model, optional
         A model of the same network, bands and classes to start from, its normalisation kept; the samples may lack some
         of its classes.
-    resolution_m : float, optional
+    resolution : float, m, optional
         Pixel size of the cube that the samples are from; by default as `extract` wrote it, else 10.
     periods : Periods, optional
         What the dates stand for: monthly medians from January on by default; None: dates of their own.
@@ -86,8 +92,7 @@ def train_crops(
     >>> model = train_crops(samples, "models", preset="ltae", name="mine")  # doctest: +SKIP
     >>> cube.s2.crops(model)  # doctest: +SKIP
     """
-    options = _options(run)
-    chosen = get_crop_preset(preset) if isinstance(preset, str) else preset
+    chosen, options = find_preset(preset, CROP_PRESETS), take("train_crops", run, OPTIONS)
     chosen = replace(chosen, epochs=options.pop("epochs") or chosen.epochs)
     weighted = options.pop("weighted")
     chosen = chosen if weighted is None else replace(chosen, weighted=weighted)
@@ -100,22 +105,13 @@ def train_crops(
     least = -(-n_dates // 2) if least is None else least
     if not 1 <= least <= n_dates:
         raise XSentinelError(f"least is {least}; a pixel must have been seen at 1 … {n_dates} of the {n_dates} dates")
-    pixel = float(samples.attrs.get("resolution_m", 10.0)) if resolution_m is None else resolution_m
+    pixel = float(samples.attrs.get("resolution_m", 10.0)) if resolution is None else resolution
     rough = Card(name, chosen.network, {}, channels, (), pixel, 1, 0, "Apache-2.0", n_dates, series.classes, least, periods)
-    network, settings = _fit(rough, chosen, learnt, series.at(held), start, Path(out), seed, options)
+    network, settings = _fit(rough, chosen, learnt, series.at(held), start, Path(folder), seed, options)
     training = {"samples": int(train.sum()), "preset": _describe(chosen), "seed": seed}
     training |= {} if start is None else {"from": start.card.name}
     card = replace(rough, settings=settings, training=training | {"xsentinel": __version__, "torch": torch.__version__})
-    return save_model(network, replace(card, scores=_scores(network, card, series.at(held))), out)
-
-
-def _options(run: dict[str, Any]) -> dict[str, Any]:
-    known = {"ensemble": 1, "epochs": None, "weighted": None, "least": None}
-    known |= {"resume": False, "processes": 1, "progress": True, "patience": None}
-    unknown = set(run) - set(known)
-    if unknown:
-        raise XSentinelError(f"train_crops has no {', '.join(sorted(unknown))}; it takes {', '.join(known)}")
-    return known | run
+    return save_model(network, replace(card, scores=_scores(network, card, series.at(held))), folder)
 
 
 def _sides(samples: xr.Dataset) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
@@ -148,7 +144,10 @@ def _check_start(start: Model | None, series: Series, preset: CropPreset) -> Non
     }
     other = [f"{what} {a}, not {b}" for what, (a, b) in pairs.items() if a != b]
     if other or preset.fit != "descent":
-        raise XSentinelError(f"model {card.name} cannot be started from: it has {'; '.join(other) or 'no weights to go on from'}")
+        raise XSentinelError(
+            f"model {card.name} cannot be started from: it has {'; '.join(other) or 'no weights to go on from'}; "
+            f"take the preset and the bands that it was trained with"
+        )
 
 
 def _fit(

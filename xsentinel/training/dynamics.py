@@ -21,8 +21,10 @@ from xsentinel.models.card import Card, Channel, Forecast, Output
 from xsentinel.models.dynamics import Dynamics
 from xsentinel.models.networks import build_network
 from xsentinel.training.dynamics_loop import Learner, States, fit_dynamics
-from xsentinel.training.dynamics_presets import DynamicsPreset, get_dynamics_preset
+from xsentinel.training.dynamics_presets import DYNAMICS_PRESETS, DynamicsPreset
 from xsentinel.training.dynamics_series import Series, class_pixels, make_series, split_series
+from xsentinel.training.options import take
+from xsentinel.training.presets import find_preset
 from xsentinel.version import __version__
 
 Float32 = npt.NDArray[np.float32]
@@ -33,17 +35,19 @@ HORIZONS = (1, 2, 4, 8, 16, 24, 36, 54, 73, 120)
 HINDCASTS = 12
 """Dates of the past from which series held out are forecast for that."""
 
+OPTIONS = {"resume": False, "progress": True, "limit": 2000, "neighbours": True}
+
 
 def train_dynamics(
     cubes: Mapping[str, xr.Dataset],
-    out: str | PathLike[str],
+    folder: str | PathLike[str],
     *,
     preset: str | DynamicsPreset = "default",
     name: str = "dynamics",
+    seed: int = 0,
+    held_out: float = 0.2,
     where: Any = None,
     until: object = None,
-    held_out: float = 0.2,
-    seed: int = 0,
     **run: Any,
 ) -> Model:
     """Learn how the spectra of a class go on in time, from cubes that show it.
@@ -56,21 +60,21 @@ def train_dynamics(
     ----------
     cubes : mapping from str to xarray.Dataset
         Named cubes, clouds masked, with the same bands: those of Sentinel-2, or else all variables with a time.
-    out : path
-        Folder for ``<name>.safetensors``, ``<name>.json`` and the checkpoint.
+    folder : path
+        For ``<name>.safetensors``, ``<name>.json`` and the checkpoint.
     preset : str or DynamicsPreset
-        "default", "paper", "paper-euler", "paper-lstm", or settings of your own.
+        "default", "short", "paper", "paper-euler", "paper-lstm"; or settings of your own.
     name : str
+    seed : int
+        Of the split, the first weights and the starts.
+    held_out : float
+        Share of the series of each cube, for the measured errors.
     where : None, str, DataArray (y, x) of bool, GeoDataFrame, or a mapping from names of cubes to these
         Pixels of the class, whose four neighbours are taken along as in the paper; None: all pixels.
     until : date, optional
         What lies on it or later is not looked at.
-    held_out : float
-        Share of the series of each cube.
-    seed : int
-        Of the split, the first weights and the starts.
     **run
-        ``resume`` (False): go on from the checkpoint in ``out``; ``progress`` (True); ``limit`` (2000): series of
+        ``resume`` (False): go on from the checkpoint in ``folder``; ``progress`` (True); ``limit`` (2000): series of
         each cube; ``neighbours`` (True).
 
     Returns
@@ -86,10 +90,9 @@ def train_dynamics(
     --------
     >>> from xsentinel.training import train_dynamics
     >>> model = train_dynamics({"forest": cube}, "models", where="forest", until="2020-01-01")  # doctest: +SKIP
-    >>> cube.s2.forecast(model, steps=73, interval=0.95)  # doctest: +SKIP
+    >>> cube.s2.forecast(model, steps=73, confidence=0.95)  # doctest: +SKIP
     """
-    chosen = get_dynamics_preset(preset) if isinstance(preset, str) else preset
-    options = _options(run)
+    chosen, options = find_preset(preset, DYNAMICS_PRESETS), take("train_dynamics", run, OPTIONS)
     kept = {key: _before(cube, until) for key, cube in cubes.items()}
     bands = _shared_bands(kept)
     state = Forecast(chosen.step_days, dict(chosen.filling), chosen.base)
@@ -106,22 +109,14 @@ def train_dynamics(
     set_coordinates(network, list(train.values()), high, (chosen.floor, chosen.pace_floor))
     fit_dynamics(
         Learner(network, States.of(network, train.values(), high), chosen, seed),
-        Path(out),
+        Path(folder),
         resume=options["resume"],
         progress=options["progress"],
     )
     network.eval()
     horizons, errors = hindcast_errors(network, held if any(s.filled.shape[2] for s in held.values()) else train, high)
     told = replace(state, horizons=horizons, errors=errors)
-    return save_model(network, replace(card, forecast=told, training=_told(chosen, train, kept, seed)), out)
-
-
-def _options(run: dict[str, Any]) -> dict[str, Any]:
-    known = {"resume": False, "progress": True, "limit": 2000, "neighbours": True}
-    unknown = set(run) - set(known)
-    if unknown:
-        raise XSentinelError(f"train_dynamics has no {', '.join(sorted(unknown))}; it takes {', '.join(known)}")
-    return known | run
+    return save_model(network, replace(card, forecast=told, training=_told(chosen, train, kept, seed)), folder)
 
 
 def _before(cube: xr.Dataset, until: object) -> xr.Dataset:

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from xsentinel.kernels.forecast import YEAR
-from xsentinel.training.presets import find_preset
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class DynamicsPreset:
 
 PAPER = DynamicsPreset(stages=(Stage(1, 6000),))
 
-PRESETS = {
+DYNAMICS_PRESETS = {
     "default": DynamicsPreset(
         width=32,
         members=5,
@@ -99,14 +98,3 @@ PRESETS = {
 }
 """``default``: an ensemble on differences from each series' climatology, for cubes of two years and more; ``short``: the
 same on reflectance, for less; ``paper``: Estopinan's RK4 ResNet with one-step training, and its rivals."""
-
-
-def get_dynamics_preset(name: str) -> DynamicsPreset:
-    """Find a preset by name.
-
-    Raises
-    ------
-    XSentinelError
-        If there is none.
-    """
-    return find_preset(name, PRESETS)

@@ -60,7 +60,7 @@ def class_pixels(cube: xr.Dataset, where: Any = None, neighbours: bool = True) -
         return np.ones(shape, np.bool_)
     mask = _rasterised(cube, where) if hasattr(where, "geometry") else _mapped(cube, where)
     if mask.shape != shape:
-        raise XSentinelError(f"the mask has {mask.shape} pixels and the cube {shape}")
+        raise XSentinelError(f"the mask has {mask.shape} pixels and the cube {shape}; give it on the pixels of the cube")
     if not mask.any():
         raise XSentinelError("the class has no pixel in the cube; look at the mask, or at the CRS of the polygons")
     if neighbours:

@@ -22,22 +22,23 @@ from xsentinel.models.network import Masks, Network
 from xsentinel.models.networks import build_network
 from xsentinel.training.calibrate import HeldOut, calibrate
 from xsentinel.training.fusion_batches import FusionBatches, channels_of
-from xsentinel.training.fusion_presets import FusionPreset, get_fusion_preset
+from xsentinel.training.fusion_presets import FUSION_PRESETS, FusionPreset
 from xsentinel.training.fusion_scores import BASELINES, Tally, held_out_answers, looks, network_answer, pixel_answers
 from xsentinel.training.fusion_series import FusionSeries, FusionSource, collect_series
 from xsentinel.training.lai import LAI, SAMPLES
 from xsentinel.training.loop import Regression, best_weights, fit
+from xsentinel.training.options import is_mixed, take
 from xsentinel.training.patches import resolution_of, split_by_place
+from xsentinel.training.presets import find_preset
 from xsentinel.version import __version__
-
-STAGES = {"radar": "encoder 1", "optical": "encoder 2", "both": "all"}
-"""Parts of the network in the order that they are trained → in words."""
 
 CALIBRATED, SCORED = 60, 200
 """Dates of all places held out that calibration and scores look at, each once more with its past hidden."""
 
 LOOKS = 24
 """Patches held out that are looked at between epochs."""
+
+OPTIONS = {"resume": False, "processes": 1, "progress": True, "patience": None, "precision": "fp32", "held": None, "scores": True}
 
 
 class FusionRegression(Regression):
@@ -52,7 +53,7 @@ class FusionRegression(Regression):
 
 def train_fusion(
     sources: Mapping[str, FusionSource],
-    out: str | PathLike[str],
+    folder: str | PathLike[str],
     *,
     preset: str | FusionPreset = "default",
     name: str = "fusion",
@@ -74,10 +75,10 @@ def train_fusion(
     ----------
     sources : mapping from str to FusionSource
         Named places at one pixel size; a slash in a name sets its source apart from its place.
-    out : path
-        Folder for ``<name>.safetensors``, ``<name>.json`` and checkpoints.
+    folder : path
+        For ``<name>.safetensors``, ``<name>.json`` and checkpoints.
     preset : str or FusionPreset
-        "default" (thin, of each pixel's last two clear dates), "paper" (its widths and its planes), or settings of your own.
+        "default" (thin, of each pixel's last two clear dates), "paper" (its widths and its planes); or settings of your own.
     name : str
     seed : int
         Of the split, the batches, the dropout and the first weights.
@@ -86,10 +87,11 @@ def train_fusion(
     initial : str, path or Model, optional
         A model of the same planes and widths to go on from; its encoders are then not trained apart.
     **run
-        ``resume`` (False): go on from the last checkpoint in ``out``; ``processes`` (1): of one machine, joined by Lightning's DDP;
+        ``resume`` (False): go on from the last checkpoint in ``folder``; ``processes`` (1): of one machine, joined by Lightning's DDP;
         ``progress`` (True); ``patience`` (None): epochs of 250 steps without a better held-out distance after which to stop;
-        ``precision`` ("32-true"): of Lightning, "bf16-mixed" is faster on processors that multiply in it; ``held`` (None): sources to
-        calibrate and to score on instead of a share of the places; ``scores`` (True): whether the card gets scores and a calibration.
+        ``precision`` ("fp32"): "bf16" for mixed precision, faster on processors that multiply in it, "auto" where they do; ``held``
+        (None): sources to calibrate and to score on instead of a share of the places; ``scores`` (True): whether the card gets scores
+        and a calibration.
 
     Returns
     -------
@@ -112,8 +114,8 @@ def train_fusion(
     >>> model = train_fusion({"site/a": FusionSource(cube, radar)}, "models")  # doctest: +SKIP
     >>> cube.s2.lai(model=model, s1=radar)  # doctest: +SKIP
     """
-    chosen = get_fusion_preset(preset) if isinstance(preset, str) else preset
-    options = _options(run)
+    chosen, options = find_preset(preset, FUSION_PRESETS), take("train_fusion", run, OPTIONS)
+    options["precision"] = "bf16-mixed" if is_mixed(options["precision"]) else "32-true"
     scores, train, held = options.pop("scores"), *_sides(sources, options.pop("held"), chosen, held_out, seed)
     card = _card(name, chosen, resolution_of({name: source.s2 for name, source in sources.items()}))
     torch.manual_seed(seed)
@@ -124,17 +126,9 @@ def train_fusion(
     if start is not None:
         network.load_state_dict(start)
     for part in stages:
-        _train_stage(part, network, card, chosen, train, held, Path(out), seed, options)
+        _train_stage(part, network, card, chosen, train, held, Path(folder), seed, options)
     done = replace(card, training=_told(chosen, sources, train, held, seed, initial))
-    return save_model(network, with_scores(done, network, train, held, seed) if scores else done, out)
-
-
-def _options(run: dict[str, Any]) -> dict[str, Any]:
-    known = {"resume": False, "processes": 1, "progress": True, "patience": None, "precision": "32-true", "held": None, "scores": True}
-    unknown = set(run) - set(known)
-    if unknown:
-        raise XSentinelError(f"train_fusion has no {', '.join(sorted(unknown))}; it takes {', '.join(known)}")
-    return known | run
+    return save_model(network, with_scores(done, network, train, held, seed) if scores else done, folder)
 
 
 def _sides(

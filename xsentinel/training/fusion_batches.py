@@ -104,7 +104,10 @@ class FusionBatches(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         dated = [(one, one.usable(self.names)) for one in series]
         self.dated = [(one, dates) for one, dates in dated if dates.size]
         if not self.dated:
-            raise XSentinelError(f"none of {len(series)} places has a date with a target and what the planes of the preset need")
+            raise XSentinelError(
+                f"none of {len(series)} places has a date with a target and what the planes of the preset need; "
+                f"give longer series, or radar nearer to their dates"
+            )
         self.hider = Hider(series)
         self.key, self.range = (seed, rank), range(first, last)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from xsentinel.models.planes import CARRIED, SEASON, TRIPLET, FusionInputs
-from xsentinel.training.presets import Schedule, find_preset
+from xsentinel.training.presets import Schedule
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class FusionPreset(Schedule):
     """Weight of pixels of which neither of the two dates before is known; 1 for all others."""
 
 
-PRESETS = {
+FUSION_PRESETS = {
     "default": FusionPreset(),
     "paper": FusionPreset(
         settings={"widths": [32, 64, 128], "decoder_widths": [64, 128, 256], "dropout": 0.0},
@@ -62,14 +62,3 @@ PRESETS = {
 """``default``: thinner, of each pixel's last two clear dates; Adam in one cycle, which gets further in few steps than two decays.
 ``paper``: Wang et al. (2023), sections 3 and 4.1, widths of the authors' code; without dropout, of which they have none, and so without
 an interval."""
-
-
-def get_fusion_preset(name: str) -> FusionPreset:
-    """Give a preset by name.
-
-    Raises
-    ------
-    XSentinelError
-        If there is none of that name.
-    """
-    return find_preset(name, PRESETS)

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from xsentinel.blocks.model import Model, load_model, read_network
+from xsentinel.blocks.predict import moments
 from xsentinel.errors import XSentinelError
 from xsentinel.models.card import Card
 from xsentinel.models.network import Network, draw_masks
@@ -40,7 +41,7 @@ def evaluate_fusion(
     train: Mapping[str, FusionSource] | None = None,
     samples: int = 0,
     hidden: int = 0,
-    most: int | None = None,
+    limit: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Measure a model, and what it must beat beside it, at dates that have a whole triplet.
@@ -59,7 +60,7 @@ def evaluate_fusion(
     hidden : int
         How often each date is looked at once more with its past hidden by clouds of other dates, where few dates are cloudy and clear at
         the same time, as in real series.
-    most : int, optional
+    limit : int, optional
         Dates of a place at the most, evenly spaced.
     seed : int
         Of what is hidden, and of the forest.
@@ -91,20 +92,20 @@ def evaluate_fusion(
     for area, places in (("", sources), ("other area", other or {})):
         if places:
             series = collect_series(places, inputs, 10**9)
-            for one, date, mask in looks(series, hidden, seed, most):
+            for one, date, mask in looks(series, hidden, seed, limit):
                 tally.add(area, one, date, mask, methods)
     return tally.table()
 
 
 def looks(
-    series: Sequence[FusionSeries], hidden: int, seed: int, most: int | None = None
+    series: Sequence[FusionSeries], hidden: int, seed: int, limit: int | None = None
 ) -> Iterator[tuple[FusionSeries, int, Bool | None]]:
     """Give each date that has a whole triplet and a target as it is, and so many times with its past hidden."""
     rng, hider = np.random.default_rng(seed), Hider(series)
     for one in series:
         dates = np.flatnonzero(one.whole & np.isfinite(one.target).any((1, 2)))
-        if most is not None and dates.size > most:
-            dates = dates[np.linspace(0, dates.size - 1, most).round().astype(int)]
+        if limit is not None and dates.size > limit:
+            dates = dates[np.linspace(0, dates.size - 1, limit).round().astype(int)]
         for date in dates:
             yield one, int(date), None
             for _ in range(hidden):
@@ -113,8 +114,6 @@ def looks(
 
 def network_answer(network: Network, card: Card, samples: int = 0) -> Answer:
     """Give a network as a method; with samples their mean, and their spread behind it."""
-    from xsentinel.blocks.predict import moments
-
     frozen = network.eval().freeze()
     sampler = frozen.sampler([draw_masks(network.sites, 0, s) for s in range(samples)]) if samples else None
 
@@ -227,7 +226,8 @@ class Tally:
         """
         if not self.sums:
             raise XSentinelError(
-                "no date has a whole triplet with radar and a target: t−2, t−1 and t within the days that the model allows"
+                "no date has a whole triplet with radar and a target: t−2, t−1 and t within the days that the model allows; "
+                "give longer series"
             )
         order = [*GROUPS, "all", "other area", "other area, cloudy"]
         rows = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,6 @@ from xsentinel.classes import LabelClass
 from xsentinel.cube import Encoding
 from xsentinel.errors import XSentinelError
 from xsentinel.models.card import Card, Channel, EqualDates
-from xsentinel.models.convolution import has_bf16_units
 from xsentinel.models.network import Network
 from xsentinel.models.networks import build_network
 from xsentinel.samples import priors
@@ -27,12 +26,14 @@ from xsentinel.training.classify import descend, fresh
 from xsentinel.training.landcover_batches import Cutter, Source
 from xsentinel.training.landcover_forest import drawn_pixels, grow_forest, grow_on_features
 from xsentinel.training.landcover_loop import PatchClassification, Patches, class_weights
-from xsentinel.training.landcover_presets import LandcoverPreset, get_landcover_preset
+from xsentinel.training.landcover_presets import LANDCOVER_PRESETS, LandcoverPreset
 from xsentinel.training.landcover_scores import evaluate_landcover, score_tiles
 from xsentinel.training.landcover_tiles import Making, Ready, Storing, channels_of, classes_in, make_ready
 from xsentinel.training.loop import helps
+from xsentinel.training.options import is_mixed, take
 from xsentinel.training.patches import resolution_of
 from xsentinel.training.places import Draw, Places, count_labels, find_places
+from xsentinel.training.presets import find_preset
 from xsentinel.training.tiles import Kept, Tile
 from xsentinel.version import __version__
 
@@ -88,24 +89,19 @@ class Run:
         XSentinelError
             If one is not known.
         """
-        known = [f.name for f in fields(cls)]
-        unknown = sorted(set(given) - set(known))
-        if unknown:
-            raise XSentinelError(f"train_landcover has no {', '.join(unknown)}; it takes {', '.join(known)}")
-        run = cls(**given)
-        if run.precision not in ("fp32", "bf16", "auto"):
-            raise XSentinelError(f"precision is {run.precision!r}; it is 'fp32', 'bf16' or 'auto'")
+        run = cls(**take("train_landcover", given, vars(cls())))
+        is_mixed(run.precision)  # says so if it is not known
         return run
 
     @property
     def mixed(self) -> bool:
         """Whether bfloat16 is used where the processor can."""
-        return self.precision == "bf16" or (self.precision == "auto" and (torch.cuda.is_available() or has_bf16_units()))
+        return is_mixed(self.precision)
 
 
 def train_landcover(
     tiles: Tiles,
-    out: str | PathLike[str],
+    folder: str | PathLike[str],
     *,
     preset: str | LandcoverPreset = "fgunet",
     name: str = "landcover",
@@ -128,8 +124,8 @@ def train_landcover(
         Cubes (time, y, x) of one pixel size, clouds masked, in memory or lazy; labels on the same pixels, as
         `xsentinel.samples.rasterise` and `from_raster` give them, with ``parcel`` if there are polygons. Labels that
         `split_polygons` has split keep their sides: "train", and if they are there "validation" and "test".
-    out : path
-        Folder for ``<name>.safetensors``, ``<name>.json``, checkpoints with a table of the epochs (``history.csv``), and
+    folder : path
+        For ``<name>.safetensors``, ``<name>.json``, checkpoints with a table of the epochs (``history.csv``), and
         what is stored of lazy tiles.
     preset : str or LandcoverPreset
         "fgunet", "unet", "mlp", "lstm", "tsfgunet"; "forest", on single pixels; "features", a forest on what the network
@@ -174,28 +170,28 @@ def train_landcover(
     chosen = _chosen(preset, options)
     start = None if initial is None else load_model(initial)
     rough = _rough(name, chosen, start, tiles, tuple(indices), dates, options)
-    storing = Storing(Path(out), options.progress)
+    storing = Storing(Path(folder), options.progress)
     how = Making(options.shares, options.block, seed, options.start)
     ready = [make_ready(n, cube, labels, rough, how, storing) for n, (cube, labels) in tiles.items()]
     learnt = _Learnt.of(ready, rough, start)
     card = replace(rough, channels=learnt.channels, classes=learnt.classes)
-    network, card = _fit(card, chosen, learnt, start, Path(out), seed, options)
+    network, card = _fit(card, chosen, learnt, start, Path(folder), seed, options)
     _leave_if_second()
     training = _describe(chosen, learnt, options, seed) | ({} if start is None else {"from": start.card.name})
     card = replace(card, stride=network.stride, radius=network.radius, training=training)
-    model = save_model(network, card, out)
-    return save_model(network, replace(card, scores=score_tiles(model, ready)), out) if options.scores else model
+    model = save_model(network, card, folder)
+    return save_model(network, replace(card, scores=score_tiles(model, ready)), folder) if options.scores else model
 
 
-def leave_one_out(tiles: Tiles, out: str | PathLike[str], *, seed: int = 0, **how: Any) -> pd.DataFrame:
+def leave_one_out(tiles: Tiles, folder: str | PathLike[str], *, seed: int = 0, **how: Any) -> pd.DataFrame:
     """Train as many models as there are tiles, each without one of them, and score each on the tile that it has not seen.
 
     Parameters
     ----------
     tiles : mapping from name to (cube, labels)
         Two or more, as of `train_landcover`. All labels of the tile left out count.
-    out : path
-        Folder of a folder for each tile.
+    folder : path
+        Holds a folder for each tile afterwards.
     seed : int
     **how
         As of `train_landcover`.
@@ -219,7 +215,7 @@ def leave_one_out(tiles: Tiles, out: str | PathLike[str], *, seed: int = 0, **ho
     rows = []
     for name, (cube, labels) in tiles.items():
         others = {n: tile for n, tile in tiles.items() if n != name}
-        model = train_landcover(others, Path(out) / name, seed=seed, scores=False, **how)
+        model = train_landcover(others, Path(folder) / name, seed=seed, scores=False, **how)
         whole = labels["label"] if isinstance(labels, xr.Dataset) else labels
         rows.append(evaluate_landcover(model, {name: (cube, whole)}, start=how.get("start")).drop("all"))
     return pd.concat(rows)
@@ -227,7 +223,7 @@ def leave_one_out(tiles: Tiles, out: str | PathLike[str], *, seed: int = 0, **ho
 
 def _chosen(preset: str | LandcoverPreset, run: Run) -> LandcoverPreset:
     """Give the preset, with what is told instead of its own."""
-    chosen = get_landcover_preset(preset) if isinstance(preset, str) else preset
+    chosen = find_preset(preset, LANDCOVER_PRESETS)
     told = {key: getattr(run, key) for key in ("epochs", "steps", "weighted") if getattr(run, key) is not None}
     return replace(chosen, **told)
 
@@ -256,7 +252,9 @@ def _rough(
             f"{preset.network} {dict(preset.settings)}{' and indices' if indices else ''}: take the preset that it was trained with"
         )
     if not np.isclose(pixel, card.resolution_m, rtol=0.01):
-        raise XSentinelError(f"model {card.name} is of {card.resolution_m:g} m, and the tiles have pixels of {pixel:g} m")
+        raise XSentinelError(
+            f"model {card.name} is of {card.resolution_m:g} m, and the tiles have pixels of {pixel:g} m; open them at its size"
+        )
     return replace(card, name=name, scores={}, calibration=None, digest="")
 
 

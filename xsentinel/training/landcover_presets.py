@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from xsentinel.training.presets import TEN_BANDS, find_preset
+from xsentinel.bands import TEN_BANDS
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,3 @@ LANDCOVER_PRESETS = {
 }
 """The networks of Stoian et al. (2019), trained as there; ``forest``, their baseline; ``features``, what they advise in section 6:
 a forest on what a trained network finds."""
-
-
-def get_landcover_preset(name: str) -> LandcoverPreset:
-    """Give a preset by name.
-
-    Raises
-    ------
-    XSentinelError
-        If there is none of that name.
-    """
-    return find_preset(name, LANDCOVER_PRESETS)

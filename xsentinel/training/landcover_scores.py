@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -12,7 +13,7 @@ import xarray as xr
 
 from xsentinel.accuracy import Assessment, assess
 from xsentinel.blocks.model import Model, load_model
-from xsentinel.blocks.predict import Execution
+from xsentinel.blocks.predict import Execution, Precision
 from xsentinel.classes import classes_of
 from xsentinel.classification import map_classes
 from xsentinel.errors import XSentinelError
@@ -28,7 +29,8 @@ def evaluate_landcover(
     *,
     side: str = "test",
     start: str | None = None,
-    **how: Any,
+    precision: Precision = "fp32",
+    device: str = "cpu",
 ) -> pd.DataFrame:
     """Map tiles by a model and score the maps on labels that it has not learnt from.
 
@@ -38,10 +40,11 @@ def evaluate_landcover(
     tiles : mapping from name to (cube, labels)
         As of `train_landcover`. Of labels that are split one side counts, of others all.
     side : str
+        Such as "test"; "all" of every label.
     start : str, optional
         First day of the season, as of `landcover`.
-    **how
-        ``precision`` and ``device``, as of `landcover`.
+    precision, device
+        As `landcover`.
 
     Returns
     -------
@@ -60,14 +63,15 @@ def evaluate_landcover(
     >>> evaluate_landcover("models/landcover.json", {"west": (cube, labels)})  # doctest: +SKIP
     """
     found = load_model(model)
-    maps = {n: map_classes(cube, found, "land cover", start=start, **how)["class"] for n, (cube, _) in tiles.items()}
+    mapped = partial(map_classes, model=found, what="land cover", start=start, precision=precision, device=device)
+    maps = {n: mapped(cube)["class"] for n, (cube, _) in tiles.items()}
     return scores_of(found, {n: (maps[n], _on(labels, side)) for n, (_, labels) in tiles.items()})
 
 
 def _on(labels: xr.Dataset | xr.DataArray, side: str) -> xr.DataArray:
     if isinstance(labels, xr.DataArray):
         return labels
-    return labels_on(labels, side) if sides_of(labels) else labels["label"]
+    return labels_on(labels, side) if sides_of(labels) and side != "all" else labels["label"]
 
 
 def scores_of(model: Model, pairs: Mapping[str, tuple[xr.DataArray, xr.DataArray]]) -> pd.DataFrame:

@@ -160,7 +160,7 @@ def _channels(there: xr.Dataset, card: Card, name: str) -> list[xr.DataArray]:
     bands = {str(b.name): b for b in select_bands(there, [b for b in card.bands if b not in INDICES], f"tile {name}")}
     found = [bands[b] if b in bands else there[b] for b in card.bands]
     if found[0].sizes.get("time", 1) != card.dates:
-        raise GridError(f"tile {name} has {found[0].sizes.get('time', 1)} dates, and {card.dates} are learnt from")
+        raise GridError(f"tile {name} has {found[0].sizes.get('time', 1)} dates, and {card.dates} are learnt from; give all tiles as many")
     return found
 
 
