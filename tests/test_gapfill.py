@@ -115,6 +115,19 @@ def test_dates_of_the_result():
     assert fill_gaps(cube, freq="5D").time.dtype == cube.time.dtype
 
 
+def test_what_was_seen_on_a_day_is_the_observation_of_that_day():
+    cube = gappy()
+    times = pd.date_range("2020-01-01 10:53", periods=12, freq="5D")
+    filled = fill_gaps(cube.assign_coords(time=times), "linear", freq="5D")
+    seen = cube.B04.notnull() & cube.B8A.notnull()
+    assert (filled.time.dt.hour == 0).all()
+    np.testing.assert_array_equal(filled.filled == 0, seen.values)
+    np.testing.assert_array_equal(filled.days_to_observation == 0, seen.values)
+    np.testing.assert_array_equal(filled.B04.values[seen.values], cube.B04.values[seen.values])
+    twice = cube.assign_coords(time=times.where(np.arange(12) != 1, times[0] + pd.Timedelta("1h")))
+    assert float(fill_gaps(twice, "linear", freq="5D").filled.mean()) == 1
+
+
 def test_max_gap_and_edges():
     cube = make_cube((4, 1, 1), ("B04",), gaps=0)
     cube["B04"][:] = np.array([np.nan, 0.2, np.nan, 0.4], np.float32)[:, None, None]

@@ -69,6 +69,19 @@ def test_every_verb_is_bound():
     assert len(FACES) >= 10
 
 
+def test_faces_list_their_verbs_and_say_where_others_live():
+    cube = xsentinel.sample("romania").isel(time=slice(2))
+    assert repr(cube.s2).startswith(".s2 of a Dataset: plot, info, mask_clouds") or "mask_clouds, " in repr(cube.s2)
+    assert "phenology" in repr(cube.B04.s2)
+    with pytest.raises(AttributeError, match=r"\.s2\.phenology is a verb of DataArrays: ds\['lai'\]\.s2\.phenology"):
+        cube.s2.phenology()
+    with pytest.raises(AttributeError, match=r"is a verb of Datasets: da\.to_dataset\(\)\.s2\.lai"):
+        cube.B04.s2.lai()
+    with pytest.raises(AttributeError, match="has no 'mask_cloud'; did you mean mask_clouds"):
+        cube.s2.mask_cloud()
+    assert not hasattr(cube.s2, "_repr_html_")
+
+
 @pytest.mark.parametrize("name", xsentinel.__all__)
 def test_public_names_are_there_and_documented(name):
     thing = getattr(xsentinel, name)

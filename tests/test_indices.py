@@ -162,6 +162,11 @@ def test_real_cubes(site: str, request: pytest.FixtureRequest) -> None:
 # ---- laziness and labels ---------------------------------------------------------------------------------------------
 
 
+def test_letters_the_wrong_way_round_are_understood(cube: xr.Dataset) -> None:
+    with pytest.raises(xs.XSentinelError, match="'NDIV' is not a spectral index; did you mean NDVI"):
+        cube.s2.index("NDIV")
+
+
 @given(st.integers(1, 3), st.integers(7, 21), st.integers(6, 17), st.booleans())
 def test_any_chunks_give_the_same(cube: xr.Dataset, stored: xr.Dataset, ct: int, cy: int, cx: int, as_stored: bool) -> None:
     eager = stored if as_stored else cube

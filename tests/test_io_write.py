@@ -348,3 +348,12 @@ def test_what_a_geotiff_cannot_hold(tmp_path: Path, maps: xr.Dataset, change: Ca
     with pytest.raises(xs.GridError, match=message):
         change(maps).s2.to_cog(tmp_path / "a.tif")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["lai.tif", "q.NC", "fields.csv"])
+def test_a_zarr_store_has_no_name_of_another_form(tmp_path: Path, maps: xr.Dataset, name: str) -> None:
+    with pytest.raises(xs.WriteError, match=rf"{name} is to be a Zarr store, and .* promises another form; name it .*\.zarr"):
+        maps.s2.to_zarr(tmp_path / name)
+    with pytest.raises(xs.WriteError, match="is to be a Zarr store"):
+        xs.run(maps.chunk(), tmp_path / name)
+    assert not list(tmp_path.iterdir())

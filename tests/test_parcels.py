@@ -287,3 +287,15 @@ def test_agreement_of_two_products_by_crop():
         xs.accuracy.agreement(first, second, by="kind")
     with pytest.raises(xs.GridError, match="parcel, time"):
         xs.accuracy.agreement(sl2p, other)
+
+
+@pytest.mark.parametrize("layout", [None, "map", "series"])
+def test_maps_with_angles_at_pixels_come_from_zarr(layout, tmp_path):
+    lai, parcels = maps((3, 700, 700)), fields()
+    there = {"sza": (("time", "y", "x"), np.full(lai.shape, 40.0, np.float32))}
+    lai.to_dataset().assign_coords(there).s2.to_zarr(tmp_path / "lai.zarr", layout=layout)
+    cube = xs.open(tmp_path / "lai.zarr")
+    assert cube.sza.variable.chunks == cube.lai.variable.chunks
+    xr.testing.assert_allclose(cube.lai.s2.parcels(parcels).compute().drop_attrs(), lai.s2.parcels(parcels).drop_attrs(), rtol=1e-6)
+    apart = cube.assign_coords(sza=cube.sza.variable.chunk(y=100))  # as other programs write them
+    xr.testing.assert_identical(apart.lai.s2.parcels(parcels).compute(), cube.lai.s2.parcels(parcels).compute())

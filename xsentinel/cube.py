@@ -56,7 +56,7 @@ def band_variables(ds: xr.Dataset) -> dict[str, Hashable]:
 
 
 def select_bands(ds: xr.Dataset, names: Iterable[str], purpose: str = "this", advice: str = "") -> list[xr.DataArray]:
-    """Give the named bands in order, checked to share one grid with dims in the order time, y, x.
+    """Give the named bands in order, aliases understood, checked to share one grid with dims in the order time, y, x.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def select_bands(ds: xr.Dataset, names: Iterable[str], purpose: str = "this", ad
     GridError, TimeError
         As `check_dims`.
     """
-    names = list(names)
+    names = [band_name(name) or name for name in names]
     there = band_variables(ds)
     missing = [name for name in names if name not in there]
     if missing:

@@ -66,7 +66,8 @@ def fill_gaps(
     freq : str, optional
         Regular dates from the day of the first to that of the last, such as "5D" or "MS".
     dates : sequence of dates, optional
-        Dates of the result. Without ``freq`` and ``dates``, the cube's own.
+        Dates of the result. Without ``freq`` and ``dates``, the cube's own. Whole days, as ``freq`` gives, stand for all of the
+        day: what was seen at 10:50 on a day is the observation of that day (unless a day was seen twice).
     max_gap : float, optional
         Days between two observations beyond which the gap between them stays.
     extrapolate : False or "nearest"
@@ -117,7 +118,7 @@ def fill_gaps(
     if explain:
         print(f"{plan}, a band after the other" if plan else "the cube is in memory: one block")  # noqa: T201
     bands = contiguous_in_time([ds[n] for n in names], plan)
-    common = {"t_in": _days(ds["time"].values, ds), "t_out": _days(wanted, ds)}
+    common = {"t_in": _days(_observed(ds["time"].values, wanted), ds), "t_out": _days(wanted, ds)}
     arguments = common | {"max_gap": max_gap, "extrapolate": extrapolate} | options
     filled = {str(b.name): _fill_band(kernel, b, wanted, arguments) for b in bands}
     said = _layers([_seen([ds[n] for n in names])], plan, wanted, common) if layers else {}
@@ -160,6 +161,13 @@ def _wanted(ds: xr.Dataset, freq: str | None, dates: Sequence[object] | None) ->
     if not len(given) or given.has_duplicates:
         raise TimeError(f"dates holds {len(given)} dates, {int(given.duplicated().sum())} of them repeated; give each date once")
     return given.to_numpy().astype(own.dtype)
+
+
+def _observed(own: npt.NDArray[np.datetime64], wanted: npt.NDArray[np.datetime64]) -> npt.NDArray[np.datetime64]:
+    """Give the times of the observations: their days, where the dates wanted are whole days and no day was seen twice."""
+    days = own.astype("datetime64[D]")
+    by_day = bool((wanted == wanted.astype("datetime64[D]")).all()) and len(np.unique(days)) == len(days)
+    return days.astype(own.dtype) if by_day else own
 
 
 def _days(times: npt.NDArray[np.datetime64], ds: xr.Dataset) -> npt.NDArray[np.float64]:

@@ -221,7 +221,8 @@ def find_index(name: str) -> Index:
     if name in table or len(alike) == 1:
         return table[name if name in table else alike[0]]
     by_lower = {n.lower(): n for n in table}
-    close = alike or [by_lower[n] for n in get_close_matches(str(name).lower(), by_lower, 5)]
+    turned = [n for n in table if sorted(n.lower()) == sorted(str(name).lower())]  # two letters the wrong way round
+    close = alike or list(dict.fromkeys([*turned, *(by_lower[n] for n in get_close_matches(str(name).lower(), by_lower, 5))]))
     meant = f"; did you mean {' or '.join(close)}?" if close else ";"
     raise XSentinelError(f"{name!r} is not a spectral index{meant} {_how_to_list()}")
 

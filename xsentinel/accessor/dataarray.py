@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from xsentinel.accessor.borrow import borrow
+from xsentinel.accessor.borrow import Verbs, borrow
 from xsentinel.accessor.plots import DataArrayPlot
 from xsentinel.io import cog as cog_
 from xsentinel.io.pack import Pack
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @xr.register_dataarray_accessor("s2")
-class S2DataArray:
+class S2DataArray(Verbs, kind="DataArray"):
     """Sentinel-2 verbs on a DataArray: ``da.s2.<verb>()``."""
 
     def __init__(self, da: xr.DataArray) -> None:

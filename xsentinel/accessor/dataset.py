@@ -12,7 +12,7 @@ from xsentinel import composite as composite_
 from xsentinel import gapfill as gapfill_
 from xsentinel import indices as indices_
 from xsentinel import info as info_
-from xsentinel.accessor.borrow import borrow
+from xsentinel.accessor.borrow import Verbs, borrow
 from xsentinel.accessor.plots import DatasetPlot
 from xsentinel.bands import CLOUDY_CLASSES
 from xsentinel.blocks.model import Model
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 @xr.register_dataset_accessor("s2")
-class S2Dataset:
+class S2Dataset(Verbs, kind="Dataset"):
     """Sentinel-2 verbs on a Dataset: ``ds.s2.<verb>()``."""
 
     def __init__(self, ds: xr.Dataset) -> None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from xsentinel.batch.plan import Blocks
 from xsentinel.blocks.cut import Window
 from xsentinel.errors import ReadError, StoreError, WriteError, XSentinelError
-from xsentinel.io.place import check_free
+from xsentinel.io.place import check_free, check_zarr_name
 from xsentinel.io.stores import METADATA as ZARR_METADATA
 
 LEDGER = "xsentinel_run"
@@ -63,6 +63,9 @@ class Store:
     """A path, or a URL that fsspec knows (s3://bucket/map.zarr)."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of fsspec's file system."""
+
+    def __post_init__(self) -> None:
+        check_zarr_name(self.url)
 
     @property
     def is_local(self) -> bool:

@@ -12,6 +12,26 @@ from pathlib import Path
 from xsentinel.errors import WriteError
 from xsentinel.io.stores import METADATA as ZARR_METADATA
 
+OTHER_FORMS = (".tif", ".tiff", ".nc", ".nc4", ".h5", ".png", ".jpg", ".jpeg", ".csv", ".gpkg", ".parquet")
+"""Suffixes that promise something else than Zarr."""
+
+
+def check_zarr_name(path: str) -> None:
+    """Refuse to write a Zarr store under the name of another form.
+
+    Raises
+    ------
+    WriteError
+        If the name ends so.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in OTHER_FORMS:
+        stem = path[: -len(suffix)]
+        raise WriteError(
+            f"{path} is to be a Zarr store, and {suffix} promises another form; name it {stem}.zarr, "
+            f"and write {suffix} from it: .s2.to_cog() (GeoTIFF), .s2.to_netcdf(), .s2.to_file() (tables of parcels)"
+        )
+
 
 @contextmanager
 def progress_bar(show: bool) -> Iterator[None]:

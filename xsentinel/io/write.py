@@ -15,8 +15,8 @@ from xsentinel.cube import grid_mapping_name
 from xsentinel.errors import WriteError
 from xsentinel.io.cog import to_cog
 from xsentinel.io.pack import Pack, pack_floats
-from xsentinel.io.place import in_place_of, progress_bar
-from xsentinel.io.zarr_layout import Layout, check_layout, cut_for, geo_attrs, rechunk, with_gdal_crs
+from xsentinel.io.place import check_zarr_name, in_place_of, progress_bar
+from xsentinel.io.zarr_layout import Layout, check_layout, cut_for, geo_attrs, on_grid, rechunk, with_gdal_crs
 from xsentinel.version import CONVENTIONS
 
 PIXELS = 1024
@@ -102,10 +102,12 @@ def to_zarr(
     ...     print(list(xs.open(f"{folder}/lai.zarr").data_vars))
     ['lai', 'lai_flags']
     """
+    check_zarr_name(str(path))
     check_layout(layout)
     ready = portable(pack_floats(_regular(ds), pack, scale))
     if layout is None:
-        encoding = {str(v): _zarr_chunks(ready[v]) for v in ready.data_vars}
+        values = {str(n): v.variable for n, v in ready.data_vars.items()} | on_grid(ready)
+        encoding = {name: _zarr_chunks(v) for name, v in values.items()}
     else:
         ready, encoding = cut_for(ready, layout, zarr_format)
     ready = with_gdal_crs(ready.assign_attrs(geo_attrs(ready)))
@@ -184,7 +186,7 @@ def _regular(ds: xr.Dataset) -> xr.Dataset:
     return rechunk(unified, ragged) if ragged else unified
 
 
-def _zarr_chunks(values: xr.DataArray) -> dict[str, Any]:
+def _zarr_chunks(values: xr.Variable) -> dict[str, Any]:
     if values.chunks is not None or not values.ndim or values.dtype.kind not in "iuf":
         return {}
     sides: dict[Any, int] = {d: min(n, PIXELS) for d, n in values.sizes.items() if d in ("y", "x")}

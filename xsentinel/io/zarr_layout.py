@@ -62,13 +62,16 @@ def cut_for(ds: xr.Dataset, layout: Layout, zarr_format: int) -> tuple[xr.Datase
     outer = {"y": cut.shard_pixels, "x": cut.shard_pixels} if zarr_format == 3 else {"y": cut.pixels, "x": cut.pixels}
     whole = {"time": min(cut.dates, max(1, ds.sizes.get("time", 1)))} | outer
     encoding = {}
-    for name, values in ds.data_vars.items():
-        if not {"y", "x"} <= set(values.dims):
-            continue
+    for name, values in on_grid(ds).items():
         sizes = {d: whole.get(str(d), n) for d, n in values.sizes.items()}
         inner = {d: cut.pixels if d in ("y", "x") else n for d, n in sizes.items()}
-        encoding[str(name)] = {"chunks": tuple(inner.values())} | ({"shards": tuple(sizes.values())} if zarr_format == 3 else {})
+        encoding[name] = {"chunks": tuple(inner.values())} | ({"shards": tuple(sizes.values())} if zarr_format == 3 else {})
     return rechunk(ds, whole), encoding
+
+
+def on_grid(ds: xr.Dataset) -> dict[str, xr.Variable]:
+    """Give what lies on the grid, coordinates such as angles too: all of it is cut alike, as xarray asks when it is read."""
+    return {str(n): v for n, v in ds.variables.items() if {"y", "x"} <= set(v.dims)}
 
 
 def rechunk(ds: xr.Dataset, sizes: dict[Any, int]) -> xr.Dataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from os import PathLike
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -151,6 +152,7 @@ def lai(
     >>> round(float(maps.lai.median()), 1)
     1.9
     """
+    _check_names(inference)
     teacher: dict[str, Any] = {"resolution": resolution, "domain": domain, "angles": angles, "platform": platform}
     if isinstance(model, str) and model == "sl2p":
         _refuse("SL2P gives one answer and its flags", {"samples": samples or None, "s1": s1, **inference}, "model='unet'")
@@ -221,6 +223,17 @@ def _source(lai: xr.DataArray, days: xr.DataArray) -> xr.DataArray:
     source: xr.DataArray = xr.where(days == 0, codes[1], lai.notnull().astype(np.uint8) * codes[2]).astype(np.uint8).rename("source")
     source.attrs = {"long_name": "where leaf area index comes from", "flag_values": codes, "flag_meanings": " ".join(SOURCES)} | mapping
     return source
+
+
+OPTIONS = ("model", "s1", "samples", "confidence", "resolution", "domain", "angles", "platform", *Inference.__annotations__)
+
+
+def _check_names(inference: Mapping[str, object]) -> None:
+    """Refuse options that nothing takes: a misspelt one would be passed over, and a job run without what it asks for."""
+    for name in inference.keys() - Inference.__annotations__.keys():
+        near = get_close_matches(name, OPTIONS, 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise XSentinelError(f"lai has no option {name!r}{meant}; it takes {', '.join(OPTIONS)}")
 
 
 def _refuse(why: str, given: Mapping[str, object], instead: str) -> None:

@@ -181,7 +181,7 @@ def _groups(band: xr.DataArray, places: Places) -> list[Array]:
     """Give the samples of each block of the cube that holds any, in the order of their first sample."""
     if band.chunks is None:
         return [np.arange(places.rows.size)] if places.rows.size else []
-    edges = [np.cumsum(band.chunksizes[d]) for d in ("y", "x")]
+    edges = [np.cumsum(band.variable.chunksizes[d]) for d in ("y", "x")]
     number = np.searchsorted(edges[0], places.rows, "right") * len(edges[1]) + np.searchsorted(edges[1], places.columns, "right")
     order = np.argsort(number, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(number[order])) + 1)

@@ -61,7 +61,7 @@ def grid_of(cube: xr.Dataset | xr.DataArray, what: str = "cube") -> Grid:
     dy, dx = pixel_size(cube)
     transform = Affine(dx, 0, float(cube["x"][0]) - dx / 2, 0, dy, float(cube["y"][0]) - dy / 2)
     holders = cube.data_vars.values() if isinstance(cube, xr.Dataset) else [cube]
-    lazy = [h.chunksizes for h in holders if {"y", "x"} <= set(h.chunksizes)]
+    lazy = [h.variable.chunksizes for h in holders if {"y", "x"} <= set(h.variable.chunksizes)]
     chunks = (lazy[0]["y"], lazy[0]["x"]) if lazy else None
     return Grid(crs, transform, (cube.sizes["y"], cube.sizes["x"]), chunks)
 
