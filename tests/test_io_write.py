@@ -302,6 +302,20 @@ def test_cog_of_one_date_and_of_an_array(tmp_path: Path, maps: xr.Dataset) -> No
     assert xs.open(tmp_path / "scalar.tif").time.values[0] == maps.time.values[1]
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_cube_of_one_date_is_one_file_of_its_bands(tmp_path: Path, lazy: bool) -> None:
+    cube = xs.sample("zurich", mask_and_scale=not lazy, chunks="auto" if lazy else None).isel(y=slice(70))
+    cube = cube.assign(SCL=xr.zeros_like(cube.B04, np.uint8).assign_attrs({}))
+    files = cube.s2.to_cog(tmp_path / "cube.tif")
+    assert [Path(f).name for f in files] == ["cube.tif", "cube_SCL.tif"]
+    back = xs.open(files[0], mask_and_scale=not lazy)
+    assert list(back.data_vars) == [v for v in cube.data_vars if v != "SCL"]
+    assert back.time.values == cube.time.values
+    for band in back.data_vars:
+        np.testing.assert_array_equal(back[band].values.squeeze(), cube[band].values.squeeze())
+        assert back[band].attrs.get("scale_factor") == cube[band].attrs.get("scale_factor")
+
+
 def test_cog_of_counts_keeps_scale_and_nodata(tmp_path: Path) -> None:
     cube = make_cube((2, 8, 8), stored=True)
     cube = cube.assign(B03=cube.B03.assign_attrs(add_offset=-0.1))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xsentinel.bands import SCENE_CLASSES
+from xsentinel.bands import SCENE_CLASSES, band_name
 from xsentinel.cube import STORAGE_ATTRS, pixel_size
 from xsentinel.errors import GridError, WriteError
 from xsentinel.io.pack import Pack, pack_floats
@@ -27,7 +27,7 @@ def to_cog(
     overwrite: bool = False,
     progress: bool = False,
 ) -> list[str]:
-    """Write maps to Cloud-Optimised GeoTIFF: a file a variable, a band a date.
+    """Write maps to Cloud-Optimised GeoTIFF: a file a variable, a band a date; a cube of one date: its bands in one file.
 
     Tiled, DEFLATE, with overviews (averages, of flags and classes the nearest pixel), nodata, units, band
     names, and of classes of one date a colour table. Pixels are written block by block; memory stays bounded.
@@ -38,7 +38,8 @@ def to_cog(
         With a CRS.
     path : path
         Ends in .tif. Of several variables the first has this name, the others get theirs appended: ``map.tif``
-        (lai), ``map_flags.tif`` (lai_flags), ``map_fapar.tif``.
+        (lai), ``map_flags.tif`` (lai_flags), ``map_fapar.tif``. Sentinel-2 bands of one date that are stored alike
+        go into one file, ``cube.tif``, as QGIS and `xsentinel.open` read it; what else there is beside it: ``cube_SCL.tif``.
     pack, scale
         As `to_zarr`; scale and offset stand in the file's header.
     overwrite : bool
@@ -75,12 +76,24 @@ def to_cog(
         raise GridError(f"nothing to write: no variable has dims y and x among {', '.join(map(str, maps.data_vars)) or 'none'}; give maps")
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
         raise WriteError(f"{path} has the suffix {Path(path).suffix!r}; end it in .tif")
-    ready = [_ready(maps[v], maps.attrs) for v in layers]
-    files = _file_names(Path(path), [str(v) for v in layers])
+    joined = _bands_together([maps[v] for v in layers])
+    ready = [_ready(layer, maps.attrs) for layer in joined]
+    files = _file_names(Path(path), [str(layer.name) for layer in joined])
     with in_place_of(files, overwrite) as partial:
         for file, layer in zip(partial, ready, strict=True):
             _write_cog(layer, file, progress)
     return [str(file) for file in files]
+
+
+def _bands_together(layers: list[xr.DataArray]) -> list[xr.DataArray]:
+    """Join Sentinel-2 bands of one date that are stored alike, (band, y, x), before what else there is."""
+    bands = [v for v in layers if band_name(v.name) is not None and v.sizes.get("time", 1) == 1]
+    if len({(v.dims, v.shape, v.dtype, *(str(v.attrs.get(k)) for k in STORAGE_ATTRS)) for v in bands}) != 1 or len(bands) < 2:
+        return layers
+    flat = [v.squeeze("time") if "time" in v.dims else v for v in bands]
+    names = xr.IndexVariable("band", [str(v.name) for v in bands])
+    joined = xr.concat(flat, names, combine_attrs="drop_conflicts", coords="minimal", compat="override").rename("cube")
+    return [joined, *(v for v in layers if v.name not in names.values)]
 
 
 def _file_names(path: Path, variables: list[str]) -> list[Path]:
@@ -94,7 +107,7 @@ def _ready(layer: xr.DataArray, common: dict[Any, Any]) -> xr.DataArray:
     """Check that a layer fits a GeoTIFF; north up, with the attributes of its Dataset too."""
     import rioxarray  # noqa: F401  (registers .rio)
 
-    if extra := set(layer.dims) - {"time", "y", "x"}:
+    if extra := set(layer.dims) - {"time", "y", "x", *(["band"] if layer.name == "cube" else [])}:
         raise GridError(
             f"{layer.name} has the dimension {', '.join(map(str, extra))}; a GeoTIFF has bands for time only: select one of it (isel)"
         )
@@ -175,6 +188,8 @@ def _tags(layer: xr.DataArray) -> dict[str, str]:
 
 
 def _band_names(layer: xr.DataArray) -> list[str]:
+    if "band" in layer.dims:
+        return [str(name) for name in layer["band"].values]
     if layer.sizes.get("time", 1) == 1:
         return [str(layer.name)]
     dates = [str(t)[:19] for t in layer["time"].values] if "time" in layer.coords else [str(i + 1) for i in range(layer.sizes["time"])]
