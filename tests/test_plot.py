@@ -20,6 +20,7 @@ from tests.conftest import raise_if_dask_computes
 from tests.cubes import make_cube
 from xsentinel import plot as plot_module
 from xsentinel.bands import SCENE_CLASSES
+from xsentinel.plot import place
 
 RGB = ("B04", "B03", "B02")
 
@@ -45,7 +46,7 @@ def cube() -> xr.Dataset:
 
 
 def title(ax: Axes) -> str:
-    return ax.get_title(loc="left")
+    return ax.get_title(loc="left").replace("\n", " ")
 
 
 def drawn(ax: Axes) -> np.ndarray:
@@ -70,7 +71,7 @@ def test_rgb_stretches_all_bands_alike(cube: xr.Dataset, ax: Axes) -> None:
     image = np.stack([cube[b].values[1] for b in RGB], -1)
     low, high = np.percentile(image, (5, 95))
     np.testing.assert_allclose(drawn(ax), np.clip((image - low) / (high - low), 0, 1) ** (1 / 1.4), atol=1e-5)
-    assert title(ax) == "B04 B03 B02  2019-04-06"
+    assert title(ax) == "true colour (B04 B03 B02)  2019-04-06"
     assert ax.images[0].get_extent() == [600_000, 600_320, 4_999_780, 5_000_020]
     assert ax.images[0].origin == "upper"
     assert list(ax.get_xticks()) == []
@@ -113,7 +114,7 @@ def test_clouds_do_not_darken_the_ground(cube: xr.Dataset, ax: Axes) -> None:
 
 def test_which_date_is_drawn(cube: xr.Dataset) -> None:
     def shown(ds: xr.Dataset, time: Any = None) -> str:
-        return title(ds.s2.plot.rgb(time=time, ax=Figure().subplots())).removeprefix("B04 B03 B02").strip()
+        return title(ds.s2.plot.rgb(time=time, ax=Figure().subplots())).removeprefix("true colour (B04 B03 B02)").strip()
 
     gappy = cube.copy(deep=True)
     gappy.B04[0, :6], gappy.B04[2, :2] = np.nan, np.nan
@@ -254,7 +255,7 @@ def test_new_figures_are_pyplots_and_lazy_input_stays_lazy(cube: xr.Dataset) -> 
 
 
 def test_large_maps_are_thinned(monkeypatch: pytest.MonkeyPatch, maps: xr.Dataset, ax: Axes) -> None:
-    monkeypatch.setattr(plot_module, "DRAWN", 20)
+    monkeypatch.setattr(place, "DRAWN", 20)
     maps.lai.s2.plot.map(time=0, ax=ax)
     np.testing.assert_array_equal(drawn(ax), maps.lai[0, ::2, ::2])
 
@@ -345,3 +346,24 @@ def test_no_scale_bar_where_metres_are_not_known(maps: xr.Dataset) -> None:
         ax = Figure().subplots()
         unknown.s2.plot.map(ax=ax)
         assert bar_of(ax) is None
+
+
+# ---- words -----------------------------------------------------------------------------------------------------------
+
+
+def test_long_titles_break_where_they_must(maps: xr.Dataset) -> None:
+    long = maps.lai.assign_attrs(long_name="standard deviation of leaf area index over Monte Carlo dropout")
+    ax = long.s2.plot.map(ax=plt.subplots(figsize=(4, 4), layout="constrained")[1])
+    assert ax.get_title(loc="left").splitlines()[-1] == "2019-04-01 (most data of 2 dates)"
+    ax.figure.canvas.draw()
+    for text in (ax._left_title, ax.images[0].colorbar.ax.yaxis.label):
+        box = text.get_window_extent()
+        assert -0.1 <= box.x0 < box.x1 <= ax.figure.bbox.x1 + 0.1
+
+
+def test_colour_bar_is_as_high_as_the_map(maps: xr.Dataset) -> None:
+    for shape in ({"y": slice(10)}, {"x": slice(10)}):
+        ax = maps.lai.isel(time=0, **shape).s2.plot.map(vmin=-9, vmax=99)  # without arrows
+        ax.figure.canvas.draw()
+        bar = ax.images[0].colorbar.ax
+        assert bar.get_window_extent().height == pytest.approx(ax.get_window_extent().height, rel=0.01)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+import numpy.typing as npt
 import xarray as xr
 
 from xsentinel import plot as plot_
-from xsentinel import plot_compare as plot_compare_
-from xsentinel import plot_series as plot_series_
 from xsentinel.accessor.borrow import borrow
 
 if TYPE_CHECKING:
+    from matplotlib.animation import FuncAnimation
     from matplotlib.axes import Axes
 
 
@@ -26,39 +27,89 @@ class DatasetPlot:
     def rgb(
         self,
         *,
-        bands: Sequence[str] = ("B04", "B03", "B02"),
+        bands: str | Sequence[str] = "true colour",
         time: Any = None,
         stretch: tuple[float, float] = (2.0, 98.0),
+        clouds: bool = False,
         ax: Axes | None = None,
     ) -> Axes:
-        return plot_.rgb(self._ds, bands=bands, time=time, stretch=stretch, ax=ax)
+        return plot_.rgb(self._ds, bands=bands, time=time, stretch=stretch, clouds=clouds, ax=ax)
 
     @borrow(plot_.map_variable)
     def map(self, variable: str | None = None, *, time: Any = None, ax: Axes | None = None, **style: Any) -> Axes:
         return plot_.map_variable(self._ds, variable, time=time, ax=ax, **style)
 
-    @borrow(plot_series_.spectra)
+    @borrow(plot_.uncertainty)
+    def uncertainty(
+        self, variable: str | None = None, *, time: Any = None, axes: Sequence[Axes] | npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[Any]:
+        return plot_.uncertainty(self._ds, variable, time=time, axes=axes)
+
+    @borrow(plot_.classes)
+    def classes(
+        self, variable: str | None = None, *, time: Any = None, axes: Sequence[Axes] | npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[Any]:
+        return plot_.classes(self._ds, variable, time=time, axes=axes)
+
+    @borrow(plot_.before_after)
+    def before_after(
+        self,
+        after: xr.Dataset,
+        *,
+        bands: str | Sequence[str] = "true colour",
+        time: Any = None,
+        stretch: tuple[float, float] = (2.0, 98.0),
+        axes: Sequence[Axes] | npt.NDArray[Any] | None = None,
+    ) -> npt.NDArray[Any]:
+        return plot_.before_after(self._ds, after, bands=bands, time=time, stretch=stretch, axes=axes)
+
+    @borrow(plot_.animate)
+    def animate(
+        self,
+        path: str | PathLike[str] | None = None,
+        *,
+        variable: str | None = None,
+        bands: str | Sequence[str] = "true colour",
+        stretch: tuple[float, float] = (2.0, 98.0),
+        clouds: bool = False,
+        least: float = 0.0,
+        fps: float = 4.0,
+        progress: bool = False,
+        ax: Axes | None = None,
+        **style: Any,
+    ) -> FuncAnimation | str:
+        return plot_.animate(
+            self._ds, path, variable=variable, bands=bands, stretch=stretch, clouds=clouds, least=least, fps=fps, progress=progress, ax=ax,
+            **style,
+        )  # fmt: skip
+
+    @borrow(plot_.spectra)
     def spectra(
         self,
         *,
+        bands: Sequence[str] | None = None,
         pixel: tuple[int, int] | None = None,
         future: xr.Dataset | None = None,
-        bands: Sequence[str] | None = None,
         ax: Axes | None = None,
     ) -> Axes:
-        return plot_series_.spectra(self._ds, pixel=pixel, future=future, bands=bands, ax=ax)
+        return plot_.spectra(self._ds, bands=bands, pixel=pixel, future=future, ax=ax)
 
-    @borrow(plot_series_.series)
+    @borrow(plot_.series)
     def series(
-        self, variable: str | None = None, *, pixel: tuple[int, int] | None = None, parcel: Any = None, ax: Axes | None = None
+        self,
+        variable: str | None = None,
+        *,
+        pixel: tuple[int, int] | Sequence[tuple[int, int]] | None = None,
+        parcel: Any = None,
+        ax: Axes | None = None,
     ) -> Axes:
-        return plot_series_.series(self._ds, variable, pixel=pixel, parcel=parcel, ax=ax)
+        return plot_.series(self._ds, variable, pixel=pixel, parcel=parcel, ax=ax)
 
-    @borrow(plot_compare_.calendar)
+    @borrow(plot_.calendar)
     def calendar(self, *, ax: Axes | None = None) -> Axes:
-        return plot_compare_.calendar(self._ds, ax=ax)
+        return plot_.calendar(self._ds, ax=ax)
 
-    @borrow(plot_series_.phase)
+    @borrow(plot_.phase)
     def phase(
         self,
         band: str,
@@ -67,7 +118,7 @@ class DatasetPlot:
         others: Mapping[str, xr.Dataset] | None = None,
         ax: Axes | None = None,
     ) -> Axes:
-        return plot_series_.phase(self._ds, band, pixel=pixel, others=others, ax=ax)
+        return plot_.phase(self._ds, band, pixel=pixel, others=others, ax=ax)
 
 
 class DataArrayPlot:
@@ -80,11 +131,24 @@ class DataArrayPlot:
     def map(self, *, time: Any = None, ax: Axes | None = None, **style: Any) -> Axes:
         return plot_.map_array(self._da, time=time, ax=ax, **style)
 
-    @borrow(plot_compare_.scatter)
+    @borrow(plot_.animate_map)
+    def animate(
+        self,
+        path: str | PathLike[str] | None = None,
+        *,
+        least: float = 0.0,
+        fps: float = 4.0,
+        progress: bool = False,
+        ax: Axes | None = None,
+        **style: Any,
+    ) -> FuncAnimation | str:
+        return plot_.animate_map(self._da, path, least=least, fps=fps, progress=progress, ax=ax, **style)
+
+    @borrow(plot_.scatter)
     def scatter(
         self, estimate: xr.DataArray, *, limits: tuple[float, float] | None = None, bins: int = 150, ax: Axes | None = None
     ) -> Axes:
-        return plot_compare_.scatter(self._da, estimate, limits=limits, bins=bins, ax=ax)
+        return plot_.scatter(self._da, estimate, limits=limits, bins=bins, ax=ax)
 
     @borrow(plot_.map_corners)
     def corners(self, reference: xr.DataArray | None = None, *, radius: float | None = None, ax: Axes | None = None) -> Axes:

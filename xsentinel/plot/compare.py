@@ -9,10 +9,11 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from xsentinel.bands import CLOUDY_CLASSES, scene_class_values
-from xsentinel.cube import band_variables
 from xsentinel.errors import GridError, TimeError
 from xsentinel.kernels.scores import agreement
+from xsentinel.lines import clear_of
+from xsentinel.plot.place import colour_bar, entitle, new_axes
+from xsentinel.style import unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,20 +48,19 @@ def scatter(
     GridError
         If the two are not of the same pixels.
     """
-    import matplotlib.pyplot as plt
     from matplotlib.colors import LogNorm
 
     if reference.sizes != estimate.sizes:
         raise GridError(f"reference is {dict(reference.sizes)} and estimate {dict(estimate.sizes)}; bring them to the same pixels")
     first, second = _pairs(reference, estimate.transpose(*reference.dims))
     low, high = limits or _limits(first, second)
-    ax = plt.subplots(figsize=(5.5, 4.8), layout="constrained")[1] if ax is None else ax
+    ax = new_axes(ax, (5.8, 5))
     edges = np.linspace(low, high, bins + 1)
     counts = np.histogram2d(first, second, bins=(edges, edges))[0]
     image = ax.pcolormesh(edges, edges, np.where(counts > 0, counts, np.nan).T, norm=LogNorm(1, max(counts.max(), 2)), cmap="viridis")
-    ax.figure.colorbar(image, ax=ax, label="pairs")
     ax.plot([low, high], [low, high], color="0.3", linewidth=1, linestyle="--")
-    ax.set_aspect("equal")
+    ax.set(aspect="equal", xlim=(low, high), ylim=(low, high))
+    colour_bar(ax, image, "pairs in a cell")
     ax.set_xlabel(_named(reference, "reference"))
     ax.set_ylabel(_named(estimate, "estimate"))
     ax.text(
@@ -72,6 +72,7 @@ def scatter(
         fontsize="small",
         bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none"},
     )
+    entitle(ax, _dates(reference))
     return ax
 
 
@@ -90,9 +91,17 @@ def _limits(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> tuple[float, f
     return float(low), float(max(high, low + 1e-6))
 
 
+def _dates(layer: xr.DataArray) -> str:
+    """Write the date of a layer, or how many there are from when to when; '' where it has none."""
+    if "time" not in layer.coords or np.isnat(layer["time"].values).any():
+        return ""
+    days = [str(t)[:10] for t in np.atleast_1d(layer["time"].values)]
+    return days[0] if len(days) == 1 else f"{len(days)} dates, {min(days)} to {max(days)}"
+
+
 def _named(layer: xr.DataArray, role: str) -> str:
-    unit = layer.attrs.get("units", "")
-    return f"{role}: {layer.attrs.get('long_name', layer.name)}" + (f" [{unit}]" if unit not in ("", "1") else "")
+    unit = unit_of(layer)
+    return f"{role}: {layer.attrs.get('long_name', layer.name)}" + (f" [{unit}]" if unit else "")
 
 
 def _said(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> str:
@@ -120,34 +129,38 @@ def calendar(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         If there are no dates, or nothing tells clouds.
     """
     import matplotlib.dates as mdates
-    import matplotlib.pyplot as plt
 
     shares, times = _clear(ds), pd.DatetimeIndex(ds["time"].values)
     years = list(range(times[0].year, times[-1].year + 1))
-    ax = plt.subplots(figsize=(10, 1.2 + 0.35 * len(years)), layout="constrained")[1] if ax is None else ax
+    ax = new_axes(ax, (10, 1.2 + 0.35 * len(years)))
     days = pd.Timestamp("2020-01-01") + pd.to_timedelta(times.day_of_year - 1, unit="D")
     rows = [years.index(y) for y in times.year]
-    dots = ax.scatter(days, rows, c=100 * shares, vmin=0, vmax=100, cmap="cividis", s=60, marker="s", edgecolors="0.5", linewidths=0.3)
+    mark: Any = _tall(ax, times)
+    dots = ax.scatter(days, rows, c=100 * shares, vmin=0, vmax=100, cmap="cividis", s=144, marker=mark, edgecolors="0.5", linewidths=0.3)
     ax.figure.colorbar(dots, ax=ax, label="clear [%]", pad=0.01)
     ax.set_yticks(range(len(years)), [str(y) for y in years])
     ax.set_ylim(len(years) - 0.5, -0.5)
     ax.set_xlim(pd.Timestamp("2019-12-28"), pd.Timestamp("2021-01-03"))  # type: ignore[arg-type]
     ax.xaxis.set_major_locator(mdates.MonthLocator())
     ax.xaxis.set_major_formatter(mdates.DateFormatter("%b"))
-    ax.set_title(f"{len(times)} dates, {(shares >= 0.5).sum()} at least half clear", fontsize="medium", loc="left")
+    entitle(ax, f"{len(times)} dates, {(shares >= 0.5).sum()} at least half clear")
     return ax
+
+
+def _tall(ax: Axes, times: pd.DatetimeIndex) -> list[tuple[float, float]]:
+    """Give the corners of a mark twelve points high, and as wide as the nearest two dates leave room for, up to four days."""
+    gaps = np.diff(times.normalize().unique().sort_values()) / np.timedelta64(1, "D")
+    day = ax.bbox.width / ax.figure.dpi * 72 / 371
+    half = min(0.9 * day * float(np.clip(gaps.min(initial=4), 1, 4)) / 12, 1.0)
+    return [(-half, -1), (half, -1), (half, 1), (-half, 1)]
 
 
 def _clear(ds: xr.Dataset) -> npt.NDArray[np.float64]:
     """Give the share of clear pixels of each date."""
     if "time" not in ds.coords or "time" not in ds.dims:
         raise TimeError("the dataset has no dimension time with dates, so there is no calendar of them")
-    if "SCL" in ds:
-        clear = ~ds["SCL"].isin([*scene_class_values(CLOUDY_CLASSES), 0])
-    else:
-        bands = list(band_variables(ds).values())
-        if not bands or ds[bands[0]].dtype.kind != "f":
-            raise TimeError("nothing tells where the dates are clear; give a cube with SCL, or one whose clouds are masked")
-        clear = ds[bands[0]].notnull()
+    clear = clear_of(ds)
+    if clear is None:
+        raise TimeError("nothing tells where the dates are clear; give a cube with SCL, or one whose clouds are masked")
     share: npt.NDArray[np.float64] = clear.mean([d for d in clear.dims if d != "time"]).values
     return share
