@@ -172,8 +172,8 @@ def shown(option: click.Option) -> str:
         return names
     taken = option.make_metavar(click.Context(main))
     given = option.to_info_dict()["default"]
-    many = " …" if option.multiple else ""
-    plain = given if isinstance(given, (str, int, float)) else " ".join(map(str, given)) if isinstance(given, (list, tuple)) else None
+    many = " …" if option.multiple and "," not in taken else ""
+    plain = given if isinstance(given, (str, int, float)) else ",".join(map(str, given)) if isinstance(given, (list, tuple)) else None
     return f"{names} {taken}{many}" + (f" [{plain}]" if plain not in (None, "") else "")
 
 

@@ -28,8 +28,8 @@ import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 
 import xsentinel as xs
-from benchmarks.common import TEN_BANDS
 from benchmarks.zarr_job import peak_memory_gb
+from xsentinel.bands import TEN_BANDS
 from xsentinel.batch.progress import resident_bytes
 
 STEPS: list[Any] = [{"mask_clouds": {"dilate": 40}}, {"composite": {"freq": "MS"}}, {"lai": {"platform": "S2A"}}]

@@ -15,8 +15,8 @@ import pandas as pd
 import xarray as xr
 
 import xsentinel as xs
-from benchmarks.common import TEN_BANDS
 from tests.cubes import npz_cube
+from xsentinel.bands import TEN_BANDS
 from xsentinel.kernels.threads import n_cores
 
 FIELDS = tuple(range(1, 8))

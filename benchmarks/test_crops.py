@@ -15,8 +15,9 @@ import pytest
 import torch
 import xarray as xr
 
-from benchmarks.common import TEN_BANDS, Layout, tile
+from benchmarks.common import Layout, tile
 from benchmarks.test_sl2p import job, note
+from xsentinel.bands import TEN_BANDS
 from xsentinel.blocks.fast import freeze
 from xsentinel.blocks.model import Model, read_network, save_model
 from xsentinel.blocks.threads import one_torch_thread

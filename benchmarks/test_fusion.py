@@ -12,10 +12,11 @@ import pytest
 import torch
 import xarray as xr
 
-from benchmarks.common import TEN_BANDS, Layout, tile
+from benchmarks.common import Layout, tile
 from benchmarks.test_inference import on_windows
 from benchmarks.test_sl2p import note
 from tests.networks import fusion_model
+from xsentinel.bands import TEN_BANDS
 from xsentinel.blocks.model import Model, read_network
 from xsentinel.blocks.plan import waste
 from xsentinel.blocks.predict import WINDOW

@@ -14,8 +14,9 @@ import torch
 import xarray as xr
 
 import xsentinel as xs
-from benchmarks.common import TEN_BANDS, Layout, tile
+from benchmarks.common import Layout, tile
 from benchmarks.test_sl2p import job, note
+from xsentinel.bands import TEN_BANDS
 from xsentinel.blocks.model import read_network
 from xsentinel.blocks.plan import waste
 from xsentinel.blocks.predict import WINDOW

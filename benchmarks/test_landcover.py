@@ -13,9 +13,10 @@ import pytest
 import torch
 import xarray as xr
 
-from benchmarks.common import TEN_BANDS, Layout
+from benchmarks.common import Layout
 from benchmarks.test_crops import DTYPES, cube_of, measure, on_cores
 from benchmarks.test_sl2p import note
+from xsentinel.bands import TEN_BANDS
 from xsentinel.blocks.fast import freeze
 from xsentinel.blocks.model import Model, read_network, save_model
 from xsentinel.classes import LabelClass

@@ -155,7 +155,7 @@ def test_lai_options(store: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.zarr"
     angles = {"sza": 30.0, "vza": 4.0, "raa": 120.0}
     given = [word for name, value in angles.items() for word in (f"--{name}", value)]
-    shell("lai", store, out, "-v", "fapar", "-v", "cwc", "--platform", "S2B", *given, "--domain", "mask", "--mask-clouds", "--no-progress")
+    shell("lai", store, out, "-v", "fapar, cwc", "--platform", "S2B", *given, "--domain", "mask", "--mask-clouds", "--no-progress")
     got = xs.open(out, chunks=None)
     want = cube.s2.mask_clouds().s2.biophysical("fapar", "cwc", angles=angles, platform="S2B", domain="mask")
     assert set(got.data_vars) == set(want.data_vars)

@@ -154,7 +154,7 @@ def test_labels_and_input():
     assert filled.B04.attrs["gap_filling"] == "whittaker {'lmbda': 50}"
     assert filled.B04.attrs["grid_mapping"] == "spatial_ref"
     assert "scale_factor" not in filled.B04.attrs
-    assert filled.days_to_observation.attrs["units"] == "days"
+    assert filled.days_to_observation.attrs["units"] == "day"
     assert 0 < float(filled.B04.median()) < 1
 
 

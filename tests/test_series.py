@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import raise_if_dask_computes
-from xsentinel.blocks.series import Output, contiguous_in_time, cut, map_series, plan_cube, plan_series
-from xsentinel.errors import GridError
+from xsentinel.blocks.series import Output, allowed_bytes, contiguous_in_time, cut, map_series, plan_cube, plan_series
+from xsentinel.errors import GridError, XSentinelError
 
 SIZES = st.lists(st.integers(1, 3000), min_size=1, max_size=4).map(tuple)
 
@@ -44,6 +44,14 @@ def test_blocks_fit_and_never_join_source_chunks(n_times, rows, columns, pixel_b
 def test_a_series_too_long_for_the_memory_is_refused():
     with pytest.raises(GridError, match=r"series of 100000 bytes a pixel do not fit: 32 × 32 .*raise memory_limit"):
         plan_series(((10,), (64,), (64,)), 100_000, 10**8, 2)
+
+
+def test_a_memory_limit_is_bytes_or_words():
+    assert [allowed_bytes(limit) for limit in ("2GB", "1.5 MB", 10**6)] == [2 * 10**9, 1_500_000, 10**6]
+    assert allowed_bytes(None) > 10**8
+    for limit in ("much", 0, -5):
+        with pytest.raises(XSentinelError, match=f"memory_limit is {limit!r}; give bytes, or a text such as '8GB'"):
+            allowed_bytes(limit)
 
 
 def cube(shape=(5, 6, 7)) -> xr.DataArray:

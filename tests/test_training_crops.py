@@ -267,7 +267,7 @@ def job_folder(tmp_path):
             "west": {"cube": "west.zarr", "labels": "west.tif"},
             "east": {"cube": "east.zarr", "labels": "east.gpkg"},
         },
-        "out": "crops",
+        "output": "crops",
         "legend": {"Crops": list(range(1, 8)), "Rest": list(range(8, 18))},
         "draw": {"rule": "stratified", "a_most": 100, "b_most": 40, "a_least": 100, "b_least": 40},
         "start": "2018-01",
@@ -327,7 +327,7 @@ def test_a_job_from_cubes_to_scores(tmp_path):
 )
 def test_jobs_that_cannot_be_read(tmp_path, change, words):
     tiles, rule = {"a": {"cube": "x.zarr", "labels": "y.tif"}}, {"rule": "equal", "n": 3}
-    job = {"tiles": tiles, "out": "o", "legend": {"A": [1], "B": [2]}, "draw": rule}
+    job = {"tiles": tiles, "output": "o", "legend": {"A": [1], "B": [2]}, "draw": rule}
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(job | change))
     with pytest.raises(xs.XSentinelError, match=words):
         read_crop_job(tmp_path / "job.yaml")

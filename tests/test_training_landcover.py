@@ -342,7 +342,7 @@ def job(tmp_path):
         frame[frame.code > 0].to_file(tmp_path / "west.gpkg")
     told = {
         "tiles": {"west": {"cube": "west.zarr", "labels": "west.gpkg"}, "east": {"cube": "east.zarr", "labels": "east.tif"}},
-        "out": "out",
+        "output": "out",
         "legend": {"Wheat": [2], "Maize": [7], "Forest": [9]},
         "column": "code",
         "block": 120,

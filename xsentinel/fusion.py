@@ -222,7 +222,7 @@ def fuse(
     said = provenance(model, sampling, execution) | _said(given, card.fusion)
     maps = label(data, given.layers, card, said, bool(sampling.samples))
     mapping = grid_mapping_name(given.layers[0])
-    attrs = {"long_name": "time since the pixel was last observed", "units": "days"} | ({"grid_mapping": mapping} if mapping else {})
+    attrs = {"long_name": "time since the pixel was last observed", "units": "day"} | ({"grid_mapping": mapping} if mapping else {})
     like = given.layers[0]
     maps["days_to_observation"] = xr.DataArray(data[:, -1], like.coords, like.dims, "days_to_observation", attrs)
     return maps

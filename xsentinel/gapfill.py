@@ -32,7 +32,7 @@ LAYERS: dict[str, dict[str, Any]] = {
         "flag_values": np.array([0, 1], np.uint8),
         "flag_meanings": "observed filled_or_missing",
     },
-    "days_to_observation": {"long_name": "time to the nearest observation", "units": "days"},
+    "days_to_observation": {"long_name": "time to the nearest observation", "units": "day"},
 }
 
 

@@ -35,7 +35,7 @@ PRECISION = click.option(
     show_default=True,
     help="Of a network; auto: bf16 where the processor or card multiplies in it.",
 )
-HELD_OUT = click.option("--held-out", type=float, default=0.2, show_default=True, help="Share of places for calibration and scores.")
+HELD_OUT = click.option("--held-out", type=float, default=0.2, show_default=True, help="Share of places, or series, to measure errors on.")
 PATIENCE = click.option("--patience", type=int, help="Epochs without a better score on what is held out after which to stop.")
 PROCESSES = click.option("--processes", type=int, default=1, show_default=True, help="Processes on this machine that share the work.")
 RESUME = click.option("--resume", is_flag=True, help="Go on with what an earlier run left.")
@@ -133,7 +133,7 @@ def many(*names: str, choices: Sequence[str] | None = None, default: tuple[str, 
         return words
 
     shown = ",".join(default) or False
-    return click.option(*names, multiple=True, default=default, show_default=shown, metavar="NAME,...", callback=separate, **told)
+    return click.option(*names, multiple=True, default=default, show_default=shown, metavar="TEXT,...", callback=separate, **told)
 
 
 def tell_scores(found: Any, csv: Path | None, markdown: Path | None, plot: Path | None) -> None:

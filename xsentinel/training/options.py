@@ -36,6 +36,11 @@ def is_mixed(precision: str) -> bool:
     ------
     XSentinelError
         If the precision is not known.
+
+    Examples
+    --------
+    >>> is_mixed("bf16"), is_mixed("fp32")
+    (True, False)
     """
     import torch
 
