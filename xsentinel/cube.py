@@ -127,6 +127,28 @@ def parse_dates(dates: Iterable[object]) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(read)
 
 
+def date_index(obj: xr.DataArray | xr.Dataset, time: Any) -> int:
+    """Find the first date within what is named: a day, a month, or a time to the second.
+
+    Raises
+    ------
+    TimeError
+        If there is none, or no times.
+    """
+    if "time" not in obj.coords:
+        raise TimeError(f"the cube has no times, so {time!r} is not among them; give an index, 0 to {obj.sizes['time'] - 1}")
+    times = obj["time"].values
+    try:
+        wanted = np.datetime64(str(time))
+    except ValueError as err:
+        raise TimeError(f"time {time!r} is no date; write it as 2019-05-30, or give an index") from err
+    found = np.flatnonzero(times.astype(wanted.dtype) == wanted)
+    if not found.size:
+        near = times[np.argmin(np.abs(times - wanted.astype(times.dtype)))]
+        raise TimeError(f"time {time!r} is not there; the nearest of {times.size} dates is {str(near)[:10]}")
+    return int(found[0])
+
+
 def _shape(band: xr.DataArray) -> str:
     return "(" + ", ".join(f"{d}: {n}" for d, n in zip(band.dims, band.shape, strict=True)) + ")"
 

@@ -11,28 +11,29 @@ import numpy.typing as npt
 import xarray as xr
 
 from xsentinel.accuracy.corners import corner_precision, corners
-from xsentinel.bands import CLOUDY_CLASSES, SCENE_CLASSES, scene_class_values
-from xsentinel.classes import SAFE_COLOURS
-from xsentinel.cube import encoding_of, pixel_size, select_bands
+from xsentinel.bands import CLOUDY_CLASSES, scene_class_values
+from xsentinel.cube import date_index, pixel_size, select_bands
 from xsentinel.errors import GridError, TimeError, XSentinelError
-from xsentinel.kernels.scale import decode
+from xsentinel.style import (
+    LEGEND,
+    MISSING,
+    PALETTES,
+    flag_colours,
+    flag_text,
+    metres_of,
+    reflectance_of,
+    stretch_limits,
+    stretched,
+    unit_of,
+    value_limits,
+    values_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DRAWN = 1600
 """Pixels along a side that are drawn at most; larger maps are thinned."""
-
-BRIGHT = 0.3
-"""Reflectance that cloud and snow exceed in all bands."""
-
-MISSING = "#b8b8b8"
-"""Grey of pixels without data."""
-
-PALETTES = {"lai": "YlGn", "fapar": "YlGn", "fcover": "YlGn", "ccc": "YlGn", "cwc": "YlGnBu"}
-"""Colour maps with even steps of lightness, readable by the colour-blind; viridis for the rest."""
-
-UNITS = {"m2 m-2": "m² m⁻²", "ug cm-2": "µg cm⁻²", "g cm-2": "g cm⁻²", "1": ""}
 
 
 def rgb(
@@ -74,13 +75,8 @@ def rgb(
         raise XSentinelError(f"bands has {len(bands)} names; a colour composite takes three: red, green, blue")
     layers = [_thin(b) for b in select_bands(ds, bands, "a colour composite")]
     picked, title = _pick(layers, _clearest(ds) if time is None else time)
-    image = np.stack([_reflectance(b) for b in picked], -1)
-    there = np.isfinite(image).all(-1)
-    ground = there & ~(image > BRIGHT).all(-1)
-    sample = image[ground if 2 * ground.sum() > there.sum() else there]
-    low, high = np.percentile(sample, stretch) if sample.size else (0.0, 1.0)
-    shown = np.clip((image - low) / max(high - low, 1e-6), 0, 1) ** (1 / 1.4)
-    shown[~there] = np.array([int(MISSING[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    image = np.stack([reflectance_of(b) for b in picked], -1)
+    shown = stretched(image, *stretch_limits(image, stretch))
     ax = _axes(ax)
     ax.imshow(shown, extent=_extent(picked[0]), origin=_origin(picked[0]), interpolation="nearest")
     return _finish(ax, picked[0], f"{' '.join(bands)}  {title}")
@@ -138,11 +134,11 @@ def map_array(da: xr.DataArray, *, time: Any = None, ax: Axes | None = None, **s
     heading = f"{da.attrs.get('long_name', da.name)}  {title}"
     if "flag_meanings" in da.attrs:
         return _flag_map(layer, ax, heading)
-    values = _reflectance(layer) if "scale_factor" in layer.attrs else layer.values
+    values = values_of(layer)
     chosen = {**_default_style(str(da.name), values, style), "interpolation": "nearest", **style}
     image = ax.imshow(values, extent=_extent(layer), origin=_origin(layer), **chosen)
     image.set_cmap(image.cmap.with_extremes(bad=MISSING))
-    unit = UNITS.get(da.attrs.get("units", ""), da.attrs.get("units", ""))
+    unit = unit_of(da)
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.02, extend=_beyond(values, image.norm))
     bar.set_label(f"{da.name}" + (f" [{unit}]" if unit else ""))
     return _finish(ax, layer, heading)
@@ -192,10 +188,8 @@ def map_corners(
 
 
 def _default_style(name: str, values: npt.NDArray[Any], given: dict[str, Any]) -> dict[str, Any]:
-    finite = values[np.isfinite(values)]
-    low, high = np.percentile(finite, (2, 98)) if finite.size else (0.0, 1.0)
-    bottom = 0.0 if name in PALETTES else min(low, 0.0)
-    limits = {} if "norm" in given else {"vmin": bottom, "vmax": max(high, bottom + 1e-6)}
+    low, high = value_limits(name, values)
+    limits = {} if "norm" in given else {"vmin": low, "vmax": high}
     return {"cmap": PALETTES.get(name, "viridis"), **limits}
 
 
@@ -215,7 +209,7 @@ def _flag_map(layer: xr.DataArray, ax: Axes, heading: str) -> Axes:
     codes, counts = codes[np.argsort(-counts, kind="stable")], -np.sort(-counts)
     n = len(codes) if "flag_colors" in layer.attrs else LEGEND
     shown, rest = codes[:n], codes[n:]
-    colours, labels = _flag_colours(layer, shown), [_flag_text(layer, int(k)) for k in shown]
+    colours, labels = flag_colours(layer, shown), [flag_text(layer, int(k)) for k in shown]
     index = np.zeros(layer.shape, np.intp)
     for i, code in enumerate(shown):
         index[layer.values == code] = i
@@ -233,31 +227,6 @@ def _flag_map(layer: xr.DataArray, ax: Axes, heading: str) -> Axes:
     ]
     ax.legend(handles=patches, loc="upper left", bbox_to_anchor=(0, -0.01), borderaxespad=0, frameon=False, fontsize="x-small")
     return _finish(ax, layer, heading)
-
-
-LEGEND = 9
-"""Flags that get a colour at most where they have none of their own."""
-
-
-def _flag_colours(layer: xr.DataArray, codes: npt.NDArray[Any]) -> list[str]:
-    """Give flags their own colours or those of scene classes; to others, light grey to 0 and distinct colours to the rest."""
-    legend = {c.value: c for c in SCENE_CLASSES}
-    if "flag_values" in layer.attrs and layer.attrs["flag_meanings"].split() == [c.meaning for c in SCENE_CLASSES]:
-        return [legend[int(code)].colour if int(code) in legend else MISSING for code in codes]
-    told = dict(zip(np.atleast_1d(layer.attrs.get("flag_values", [])).tolist(), layer.attrs.get("flag_colors", "").split(), strict=False))
-    if told:
-        return [told.get(int(code), "#f2f2f2" if code == 0 else MISSING) for code in codes]
-    distinct = iter(SAFE_COLOURS)
-    return ["#f2f2f2" if code == 0 else next(distinct) for code in codes]
-
-
-def _flag_text(layer: xr.DataArray, code: int) -> str:
-    meanings = layer.attrs["flag_meanings"].split()
-    if "flag_values" in layer.attrs:
-        by_value = dict(zip(np.asarray(layer.attrs["flag_values"]).tolist(), meanings, strict=False))
-        return str(by_value.get(code, code or "no label")).replace("_", " ")
-    masks = np.asarray(layer.attrs["flag_masks"]).tolist()
-    return " + ".join(m.replace("_", " ") for k, m in zip(masks, meanings, strict=False) if code & k) or "none"
 
 
 def _axes(ax: Axes | None) -> Axes:
@@ -283,27 +252,11 @@ def _pick(layers: list[xr.DataArray], time: Any) -> tuple[list[xr.DataArray], st
         choice = time or _fullest(layers[0])
         index, note = choice.index, f" ({choice.how} of {n} dates)" if n > 1 else ""
     else:
-        index = int(time) if isinstance(time, int | np.integer) else _index_of(layers[0], time)
+        index = int(time) if isinstance(time, int | np.integer) else date_index(layers[0], time)
     if not -n <= index < n:
         raise TimeError(f"time {time!r} is not there; the cube has {n} dates, 0 to {n - 1}")
     picked = [b.isel(time=index).compute() for b in layers]
     return picked, _date(picked[0]) + note
-
-
-def _index_of(layer: xr.DataArray, time: Any) -> int:
-    """Find the first date within what is named: a day, a month, or a time to the second."""
-    if "time" not in layer.coords:
-        raise TimeError(f"the cube has no times, so {time!r} is not among them; give an index, 0 to {layer.sizes['time'] - 1}")
-    times = layer["time"].values
-    try:
-        wanted = np.datetime64(str(time))
-    except ValueError as err:
-        raise TimeError(f"time {time!r} is no date; write it as 2019-05-30, or give an index") from err
-    found = np.flatnonzero(times.astype(wanted.dtype) == wanted)
-    if not found.size:
-        near = times[np.argmin(np.abs(times - wanted.astype(times.dtype)))]
-        raise TimeError(f"time {time!r} is not there; the nearest of {times.size} dates is {str(near)[:10]}")
-    return int(found[0])
 
 
 @dataclass(frozen=True)
@@ -340,11 +293,6 @@ def _date(layer: xr.DataArray) -> str:
     return str(layer["time"].values)[:10]
 
 
-def _reflectance(band: xr.DataArray) -> npt.NDArray[np.float32]:
-    encoding = encoding_of(band)
-    return decode(band.values, encoding.scale, encoding.offset, encoding.nodata)
-
-
 def _extent(layer: xr.DataArray) -> tuple[float, float, float, float] | None:
     try:
         dy, dx = (abs(step) for step in pixel_size(layer))
@@ -365,18 +313,10 @@ def _finish(ax: Axes, layer: xr.DataArray, title: str) -> Axes:
     ax.set_title(title.strip(), fontsize="medium", loc="left")
     ax.set_xticks([])
     ax.set_yticks([])
-    extent, metres = _extent(layer), _metres(layer)
+    extent, metres = _extent(layer), metres_of(layer)
     if extent is not None and metres is not None:
         _scale_bar(ax, extent, metres)
     return ax
-
-
-def _metres(layer: xr.DataArray) -> float | None:
-    """Give the length of the CRS's unit, None if it is not known or an angle."""
-    import rioxarray  # noqa: F401  (registers .rio)
-
-    crs = layer.rio.crs
-    return float(crs.linear_units_factor[1]) if crs is not None and crs.is_projected else None
 
 
 def _scale_bar(ax: Axes, extent: tuple[float, float, float, float], metres: float) -> None:

@@ -9,10 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from xsentinel.bands import CLOUDY_CLASSES, scene_class_values
-from xsentinel.cube import band_variables
 from xsentinel.errors import GridError, TimeError
 from xsentinel.kernels.scores import agreement
+from xsentinel.lines import clear_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -142,12 +141,8 @@ def _clear(ds: xr.Dataset) -> npt.NDArray[np.float64]:
     """Give the share of clear pixels of each date."""
     if "time" not in ds.coords or "time" not in ds.dims:
         raise TimeError("the dataset has no dimension time with dates, so there is no calendar of them")
-    if "SCL" in ds:
-        clear = ~ds["SCL"].isin([*scene_class_values(CLOUDY_CLASSES), 0])
-    else:
-        bands = list(band_variables(ds).values())
-        if not bands or ds[bands[0]].dtype.kind != "f":
-            raise TimeError("nothing tells where the dates are clear; give a cube with SCL, or one whose clouds are masked")
-        clear = ds[bands[0]].notnull()
+    clear = clear_of(ds)
+    if clear is None:
+        raise TimeError("nothing tells where the dates are clear; give a cube with SCL, or one whose clouds are masked")
     share: npt.NDArray[np.float64] = clear.mean([d for d in clear.dims if d != "time"]).values
     return share

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from xsentinel.bands import BANDS
-from xsentinel.cube import band_variables, encoding_of
+from xsentinel.cube import band_variables
 from xsentinel.errors import TimeError, XSentinelError
-from xsentinel.kernels.scale import decode
+from xsentinel.lines import observed_of, series_of, shade_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,16 +54,16 @@ def spectra(
     import matplotlib.pyplot as plt
 
     names = _names(ds, bands)
-    series = [_series(ds, name, pixel) for name in names]  # before a figure is made that nobody would close
+    series = [series_of(ds, name, pixel) for name in names]  # before a figure is made that nobody would close
     ax = plt.subplots(figsize=(9, 4), layout="constrained")[1] if ax is None else ax
     colours = plt.get_cmap("viridis")(np.linspace(0, 0.95, len(names)))
     for name, values, colour in zip(names, series, colours, strict=True):
         there = np.isfinite(values)
         ax.plot(ds["time"].values[there], values[there], ".-", color=colour, linewidth=1, markersize=3, label=_label(name))
         if future is not None and name in future:
-            ax.plot(future["time"].values, _series(future, name, pixel), "--", color=colour, linewidth=1.5)
+            ax.plot(future["time"].values, series_of(future, name, pixel), "--", color=colour, linewidth=1.5)
             if f"{name}_lower" in future:
-                low, high = (_series(future, f"{name}_{e}", pixel) for e in ("lower", "upper"))
+                low, high = (series_of(future, f"{name}_{e}", pixel) for e in ("lower", "upper"))
                 ax.fill_between(future["time"].values, low, high, color=colour, alpha=0.12, linewidth=0)
     ax.set_ylabel("reflectance")
     ax.set_title(_where(ds, pixel) + ("; dashed: forecast" if future is not None else ""), fontsize="medium", loc="left")
@@ -106,11 +105,11 @@ def phase(
     import matplotlib.pyplot as plt
 
     (name,) = _names(ds, [band])
-    truth = _series(ds, name, pixel)
+    truth = series_of(ds, name, pixel)
     ax = plt.subplots(figsize=(5, 4.5), layout="constrained")[1] if ax is None else ax
     ax.plot(truth[1:], np.diff(truth), color="0.75", linewidth=4, label="observed")
     for k, (title, other) in enumerate((others or {}).items()):
-        line = _series(other, name, pixel)
+        line = series_of(other, name, pixel)
         ax.plot(line[1:], np.diff(line), color=f"C{k}", linewidth=1.2, label=title)
     ax.set_xlabel(f"reflectance of {_label(name)}")
     ax.set_ylabel("left difference a step")
@@ -156,7 +155,7 @@ def series(
     if parcel is not None:
         ds = _of_parcel(ds, parcel)
     name = _first_float(ds) if variable is None else _names(ds, [variable])[0]
-    values, shade, told = _series(ds, name, pixel), _shade(ds, name, pixel), _observed(ds, pixel)
+    values, shade, told = series_of(ds, name, pixel), shade_of(ds, name, pixel), observed_of(ds, pixel)
     ax = plt.subplots(figsize=(9, 3.5), layout="constrained")[1] if ax is None else ax
     there, times = np.isfinite(values), ds["time"].values
     if shade is not None:
@@ -199,31 +198,6 @@ def _first_float(ds: xr.Dataset) -> str:
     return found
 
 
-def _shade(ds: xr.Dataset, name: str, pixel: tuple[int, int] | None) -> tuple[npt.NDArray[Any], npt.NDArray[Any], str] | None:
-    """Give the lower and the upper end of what is shaded, and what it is."""
-    if f"{name}_lower" in ds and f"{name}_upper" in ds:
-        low, high = (_series(ds, f"{name}_{end}", pixel) for end in ("lower", "upper"))
-        share = ds[f"{name}_lower"].attrs.get("confidence")
-        return low, high, f"{share:.0%} interval" if share else "interval"
-    beside = f"{name}_std" if f"{name}_std" in ds else name.removesuffix("mean") + "std"
-    if beside == name or beside not in ds:
-        return None
-    middle, spread = _series(ds, name, pixel), _series(ds, beside, pixel)
-    return middle - 2 * spread, middle + 2 * spread, "± 2 standard deviations"
-
-
-def _observed(ds: xr.Dataset, pixel: tuple[int, int] | None) -> npt.NDArray[np.bool_] | None:
-    """Tell which dates were observed, by most pixels; None where the dataset does not say."""
-    layer = next((v for v in ("source", "filled") if v in ds and "time" in ds[v].dims), None)
-    if layer is None:
-        return None
-    meanings = dict(
-        zip(ds[layer].attrs.get("flag_meanings", "observed").split(), np.atleast_1d(ds[layer].attrs.get("flag_values", 0)), strict=False)
-    )
-    hit = (ds[layer] == meanings.get("observed", 0)).astype(np.float32).drop_attrs().to_dataset(name=layer)
-    return _series(hit, layer, pixel) >= 0.5
-
-
 def _names(ds: xr.Dataset, bands: Sequence[str] | None) -> list[str]:
     if "time" not in ds.dims or "time" not in ds.coords:
         raise TimeError("the dataset has no dimension time, along which series could be drawn")
@@ -236,21 +210,6 @@ def _names(ds: xr.Dataset, bands: Sequence[str] | None) -> list[str]:
     if missing:
         raise XSentinelError(f"{', '.join(missing)} cannot be drawn; the dataset has {', '.join(map(str, ds.data_vars))}")
     return list(bands)
-
-
-def _series(ds: xr.Dataset, name: str, pixel: tuple[int, int] | None) -> npt.NDArray[Any]:
-    """Give the series of a pixel, or the mean over all, NaN in gaps."""
-    band = ds[name]
-    space = [d for d in band.dims if d != "time"]
-    if pixel is not None and space:
-        if any(not -band.sizes[d] <= i < band.sizes[d] for d, i in zip(space, pixel, strict=False)):
-            raise XSentinelError(f"pixel {pixel} is not there; the cube has {dict(band.sizes)}")
-        band = band.isel(dict(zip(space, pixel, strict=False)))
-    if band.dtype.kind in "iu":
-        code = encoding_of(band)
-        band = band.copy(data=decode(band.values, code.scale, code.offset, code.nodata))
-    mean: npt.NDArray[Any] = band.mean([d for d in band.dims if d != "time"]).values
-    return mean
 
 
 def _label(name: str) -> str:

@@ -1,0 +1,126 @@
+"""How values become colours, units and words: what pictures and the interactive map share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from xsentinel.bands import SCENE_CLASSES
+from xsentinel.classes import SAFE_COLOURS
+from xsentinel.cube import encoding_of
+from xsentinel.kernels.scale import decode
+
+BRIGHT = 0.3
+"""Reflectance that cloud and snow exceed in all bands."""
+
+GAMMA = 1.4
+"""Brightens the dark half of colour composites."""
+
+MISSING = "#b8b8b8"
+"""Grey of pixels without data."""
+
+PALETTES = {"lai": "YlGn", "fapar": "YlGn", "fcover": "YlGn", "ccc": "YlGn", "cwc": "YlGnBu"}
+"""Colour maps with even steps of lightness, readable by the colour-blind; viridis for the rest."""
+
+UNITS = {"m2 m-2": "m² m⁻²", "ug cm-2": "µg cm⁻²", "g cm-2": "g cm⁻²", "1": ""}
+
+LEGEND = 9
+"""Flags that get a colour at most where they have none of their own."""
+
+
+def unit_of(layer: xr.DataArray) -> str:
+    """Give the unit as a person writes it, '' for none."""
+    unit = str(layer.attrs.get("units", ""))
+    return UNITS.get(unit, unit)
+
+
+def reflectance_of(band: xr.DataArray) -> npt.NDArray[np.float32]:
+    """Give the values of a band, decoded where it is stored as integers.
+
+    Raises
+    ------
+    UnitsError
+        As `xsentinel.cube.encoding_of`.
+    """
+    encoding = encoding_of(band)
+    return decode(band.values, encoding.scale, encoding.offset, encoding.nodata)
+
+
+def values_of(layer: xr.DataArray) -> npt.NDArray[Any]:
+    """Give the values of any layer, decoded where it says how it is stored."""
+    return reflectance_of(layer) if "scale_factor" in layer.attrs else layer.values
+
+
+def value_limits(name: str, values: npt.NDArray[Any]) -> tuple[float, float]:
+    """Give the values at the ends of a colour bar: 0 to the 98th percentile, from the 2nd where they may be negative."""
+    finite = values[np.isfinite(values)]
+    low, high = np.percentile(finite, (2, 98)) if finite.size else (0.0, 1.0)
+    bottom = 0.0 if name in PALETTES else min(float(low), 0.0)
+    return bottom, max(float(high), bottom + 1e-6)
+
+
+def stretch_limits(image: npt.NDArray[np.float32], stretch: tuple[float, float]) -> tuple[float, float]:
+    """Give the reflectances that become black and white: percentiles of all bands, cloud and snow left out unless they are the most.
+
+    Parameters
+    ----------
+    image : array (y, x, 3), reflectance [1], NaN where missing
+    stretch : (float, float)
+        Percentiles.
+    """
+    there = np.isfinite(image).all(-1)
+    ground = there & ~(image > BRIGHT).all(-1)
+    sample = image[ground if 2 * ground.sum() > there.sum() else there]
+    low, high = np.percentile(sample, stretch) if sample.size else (0.0, 1.0)
+    return float(low), float(high)
+
+
+def stretched(image: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.float32]:
+    """Give the colours of reflectances, 0…1, grey where a band is missing."""
+    shown = np.clip((image - low) / max(high - low, 1e-6), 0, 1) ** (1 / GAMMA)
+    shown[~np.isfinite(image).all(-1)] = np.array(channels_of(MISSING)) / 255
+    return shown
+
+
+def channels_of(colour: str) -> tuple[int, ...]:
+    """Split a colour into red, green and blue.
+
+    Examples
+    --------
+    >>> channels_of("#e69f00")
+    (230, 159, 0)
+    """
+    return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
+
+
+def flag_colours(layer: xr.DataArray, codes: npt.NDArray[Any]) -> list[str]:
+    """Give flags their own colours or those of scene classes; to others, light grey to 0 and distinct colours to the rest."""
+    legend = {c.value: c for c in SCENE_CLASSES}
+    if "flag_values" in layer.attrs and layer.attrs["flag_meanings"].split() == [c.meaning for c in SCENE_CLASSES]:
+        return [legend[int(code)].colour if int(code) in legend else MISSING for code in codes]
+    told = dict(zip(np.atleast_1d(layer.attrs.get("flag_values", [])).tolist(), layer.attrs.get("flag_colors", "").split(), strict=False))
+    if told:
+        return [told.get(int(code), "#f2f2f2" if code == 0 else MISSING) for code in codes]
+    distinct = iter(SAFE_COLOURS)
+    return ["#f2f2f2" if code == 0 else next(distinct) for code in codes]
+
+
+def flag_text(layer: xr.DataArray, code: int) -> str:
+    """Give what a flag or a combination of flags means."""
+    meanings = layer.attrs["flag_meanings"].split()
+    if "flag_values" in layer.attrs:
+        by_value = dict(zip(np.asarray(layer.attrs["flag_values"]).tolist(), meanings, strict=False))
+        return str(by_value.get(code, code or "no label")).replace("_", " ")
+    masks = np.asarray(layer.attrs["flag_masks"]).tolist()
+    return " + ".join(m.replace("_", " ") for k, m in zip(masks, meanings, strict=False) if code & k) or "none"
+
+
+def metres_of(layer: xr.DataArray) -> float | None:
+    """Give the length of the CRS's unit, None if it is not known or an angle."""
+    import rioxarray  # noqa: F401  (registers .rio)
+
+    crs = layer.rio.crs
+    return float(crs.linear_units_factor[1]) if crs is not None and crs.is_projected else None
