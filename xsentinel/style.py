@@ -80,7 +80,7 @@ def stretch_limits(image: npt.NDArray[np.float32], stretch: tuple[float, float])
 
 def stretched(image: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.float32]:
     """Give the colours of reflectances, 0…1, grey where a band is missing."""
-    shown = np.clip((image - low) / max(high - low, 1e-6), 0, 1) ** (1 / GAMMA)
+    shown: npt.NDArray[np.float32] = np.clip((image - low) / max(high - low, 1e-6), 0, 1) ** (1 / GAMMA)
     shown[~np.isfinite(image).all(-1)] = np.array(channels_of(MISSING)) / 255
     return shown
 
@@ -118,7 +118,7 @@ def flag_text(layer: xr.DataArray, code: int) -> str:
     return " + ".join(m.replace("_", " ") for k, m in zip(masks, meanings, strict=False) if code & k) or "none"
 
 
-def metres_of(layer: xr.DataArray) -> float | None:
+def metres_of(layer: xr.DataArray | xr.Dataset) -> float | None:
     """Give the length of the CRS's unit, None if it is not known or an angle."""
     import rioxarray  # noqa: F401  (registers .rio)
 
