@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from xsentinel.cube import check_times, date_index, grid_mapping_name
+from xsentinel.cube import check_times, date_index
 from xsentinel.errors import GridError, TimeError, XSentinelError
 from xsentinel.explore.layers import Layer, first_of, layers_of
 from xsentinel.explore.reading import AT_ONCE, clear_by_date
@@ -129,7 +129,8 @@ def _open(ds: xr.Dataset, layers: dict[str, Layer], show: str, time: Any, stretc
         from xsentinel.explore.page import Content
     except ImportError as err:
         raise XSentinelError('the interactive map needs panel, which is not installed: pip install "xsentinel[explore]"') from err
-    pn.extension()
+    if not pn.extension._loaded:  # by whom else, as that one wanted it
+        pn.extension(inline=True)  # no network is needed
     scl = layers["SCL"].parts[0] if "SCL" in layers else None
     date = _date(ds, layers[show], scl, time)
     metres = metres_of(ds)
@@ -155,9 +156,10 @@ def _date(ds: xr.Dataset, layer: Layer, scl: xr.DataArray | None, time: Any) -> 
 
 
 def _place(ds: xr.Dataset, metres: float | None) -> str:
-    if metres is None:
-        return "" if grid_mapping_name(ds) is None else f"({ds.rio.crs.to_string():.20})"
-    return f"[m] ({ds.rio.crs.to_string():.20})" if metres == 1 else f"({ds.rio.crs.to_string():.20})"
+    """Say what the coordinates are."""
+    if ds.rio.crs is None:
+        return ""
+    return f"{'[m] ' if metres == 1 else ''}({ds.rio.crs.to_string():.20})"
 
 
 def _names(ds: xr.Dataset) -> str:

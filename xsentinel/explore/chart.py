@@ -28,7 +28,7 @@ class SeriesFigure:
         self.times = ds["time"].values
         self.fig = figure(
             x_axis_type="datetime", frame_width=width, frame_height=170, min_border_left=LEFT, title=heading,
-            tools="xpan,xwheel_zoom,reset,save", toolbar_location="above",
+            tools="xpan,xwheel_zoom,reset,save", toolbar_location="above", name="series",
         )  # fmt: skip
         self.now = Span(dimension="height", line_color="#888888", line_dash="dashed")
         self.fig.add_layout(self.now)

@@ -63,7 +63,7 @@ class MapFigure:
         self.fig = figure(
             x_range=_range(*self.view[0], finest * width), y_range=_range(*self.view[1], finest * height),
             frame_width=width, frame_height=height, min_border_left=LEFT, background_fill_color="#f2f2f2",
-            tools="pan,wheel_zoom,reset,save", active_scroll="wheel_zoom", toolbar_location="above",
+            tools="pan,wheel_zoom,reset,save", active_scroll="wheel_zoom", toolbar_location="above", name="map",
         )  # fmt: skip
         self.fig.add_tools(BoxZoomTool(match_aspect=True))
         self.notes = Title(text=" ", text_font_style="normal", text_font_size="11px", text_color="#555555")

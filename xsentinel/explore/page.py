@@ -91,13 +91,13 @@ class Page:
 
     def _build(self) -> None:
         names, times = {layer.title: name for name, layer in self.content.layers.items()}, self.content.times
-        self.shown = pn.widgets.Select(name="Show", options=names, value=self.content.show, width=260)
+        self.shown = pn.widgets.Select(label="Show", options=names, value=self.content.show, width=260)
         many = len(times) > 1
         self.date = pn.widgets.IntSlider(end=max(len(times) - 1, 1), value=self.content.date, show_value=False, width=300)
-        self.named = pn.widgets.StaticText(name="Date", margin=(0, 10))
-        self.steps = [pn.widgets.Button(name=sign, width=40, align="end", visible=many) for sign in ("◀", "▶")]
-        self.mark = pn.widgets.Checkbox(name="Mark clouds", align="end", visible=self.content.scl is not None)
-        self.again = pn.widgets.Button(name="Colours of this view", width=150, align="end")
+        self.named = pn.widgets.StaticText(label="Date", margin=(0, 10))
+        self.steps = [pn.widgets.Button(label=sign, width=40, align="end", visible=many) for sign in ("◀", "▶")]
+        self.mark = pn.widgets.Checkbox(label="Mark clouds", align="end", visible=self.content.scl is not None)
+        self.again = pn.widgets.Button(label="Colours of this view", width=150, align="end")
         self.legend = pn.pane.HTML("", width=230, styles={"font-size": "12px"})
         self.below = pn.Column(pn.pane.HTML(self._hint(), styles={"color": "#555555"}))
         for step, button in zip((-1, 1), self.steps, strict=True):
@@ -198,7 +198,8 @@ class Page:
             for piece in reading.pieces():
                 if ticket != self._ticket:
                     return
-                reading.read(piece)
+                if not reading.has(piece):
+                    reading.read(piece)
                 if clock.monotonic() - shown > OFTEN or reading.done.all():
                     shown = clock.monotonic()
                     soon(lambda: self._put(reading) if ticket == self._ticket else None)
@@ -273,7 +274,7 @@ class Page:
     def _read_pixel(self, layer: Layer, wanted: xr.Dataset, pixel: tuple[int, int], soon: Callable[[Act], None]) -> None:
         try:
             found = wanted.compute()
-            soon(lambda: self._tell(layer, found, pixel) if (pixel, layer) == (self._pixel, self.layer) else None)
+            soon(lambda: self._tell(layer, found, pixel) if (pixel, layer.name) == (self._pixel, self.layer.name) else None)
         except Exception as err:
             text = _words_of(err)
             soon(lambda: self._say(text))
@@ -283,10 +284,10 @@ class Page:
         y, x = (axis.place(i + 0.5) for axis, i in zip(self.axes, pixel, strict=True))
         heading = f"{layer.title}  ·  row {pixel[0]}, column {pixel[1]}  ·  x {x:,.10g}, y {y:,.10g}"
         legend = self._legends[layer.name]
-        if "time" not in found.coords or layer.parts[0].sizes.get("time", 1) == 1:
-            values = [v.item() for v in layer.decode([found[str(p.name)] for p in layer.parts])]
-            held = legend.text(values[0]) if layer.kind == "classes" else ", ".join(f"{v:.4g}" for v in values)
-            self.below[:] = [pn.pane.HTML(f"<b>{escape(held)}</b>  ·  {escape(heading)}")]
+        n = layer.parts[0].sizes.get("time", 1)
+        if n == 1 or "time" not in found.coords:
+            found = found.isel(time=min(self.now, n - 1)) if "time" in found.dims else found
+            self.below[:] = [pn.pane.HTML(f"<b>{escape(_held(layer, found, legend))}</b>  ·  {escape(heading)}")]
             return
         self._series = SeriesFigure(layer, found, legend, heading, self.content.width)
         self._series.mark(self.now)
@@ -296,6 +297,14 @@ class Page:
     def _chosen(self, event: Any) -> None:
         if self._series is not None:
             self.date.value = self._series.nearest(event.x)
+
+
+def _held(layer: Layer, found: xr.Dataset, legend: Legend) -> str:
+    """Say what a pixel holds."""
+    values = [v.item() for v in layer.decode([found[str(p.name)] for p in layer.parts])]
+    if layer.kind == "classes":
+        return legend.text(values[0])
+    return ", ".join(f"{p.name} {v:.4g}" if v == v else f"{p.name} no data" for p, v in zip(layer.parts, values, strict=True))
 
 
 def _words_of(err: Exception) -> str:

@@ -41,12 +41,18 @@ class Reading:
         groups = [rows[k : k + n_joined] for k in range(0, len(rows), n_joined)]
         return [Run(g[0].start, g[-1].stop, self.window.y.step) for g in groups]
 
+    def _rows(self, piece: Run) -> slice:
+        first = (piece.start - self.window.y.start) // self.window.y.step
+        return slice(first, first + piece.n)
+
+    def has(self, piece: Run) -> bool:
+        """Tell whether a piece has been read."""
+        return bool(self.done[self._rows(piece)].all())
+
     def read(self, piece: Run) -> None:
         """Read a piece into its place."""
-        picked = {"y": piece.picked, "x": self.window.x.picked}
+        picked, rows = {"y": piece.picked, "x": self.window.x.picked}, self._rows(piece)
         parts = _compute([source.isel(picked) for source in self._sources])
-        first = (piece.start - self.window.y.start) // self.window.y.step
-        rows = slice(first, first + parts[0].sizes["y"])
         for target, values in zip(self.arrays, self.layer.decode(parts[: len(self.arrays)]), strict=True):
             target[rows] = values
         if self.scl is not None:
