@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -22,7 +27,7 @@ from xsentinel.classes import LabelClass, flag_attrs
 from xsentinel.errors import GridError, TimeError, XSentinelError
 from xsentinel.explore.layers import MARK, Legend, layers_of
 from xsentinel.explore.page import Page
-from xsentinel.explore.picture import MARKED
+from xsentinel.explore.picture import MARKED, NOTHING
 from xsentinel.explore.reading import Reading
 from xsentinel.explore.window import Axis, Run, Window, axes_of, cost, pieces, run_of
 from xsentinel.style import BRIGHT, GAMMA, MISSING, channels_of
@@ -167,6 +172,7 @@ def test_values_have_colours_bar_and_unit(cube: xr.Dataset) -> None:
     expected = colormaps["YlGn"](np.round(np.nan_to_num(values / high).clip(0, 1) * 255).astype(int), bytes=True)[..., :3]
     expected[2, 3] = channels_of(MISSING)
     np.testing.assert_allclose(rgb(page).astype(int), expected, atol=3)
+    assert image(page)["v0"][-3, 3] == NOTHING
     assert page.map.bar.visible
     assert page.map.bar.title == "lai [m² m⁻²]"
     assert (page.map.colours.low, page.map.colours.high) == (0, pytest.approx(high))
@@ -403,8 +409,91 @@ def test_a_chunk_that_cannot_be_read_is_told(cube: xr.Dataset) -> None:
         lazy.s2.explore().page()
 
 
-def test_a_saved_page_needs_no_python(cube: xr.Dataset, tmp_path: Any) -> None:
+def test_a_saved_page_needs_no_python(cube: xr.Dataset, tmp_path: Path) -> None:
     cube.s2.explore().save(tmp_path / "map.html", title="a map")
     text = (tmp_path / "map.html").read_text()
     assert "2019-04-06" in text
     assert "ScaleBar" in text
+
+
+# ---- in a browser ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """A real Chromium without a window."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright, which drives a browser, is not installed")
+    with playwright.sync_playwright() as driver:
+        names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+        found = next(filter(None, map(shutil.which, names)), driver.chromium.executable_path)
+        if not Path(found).exists():
+            pytest.skip(f"no browser is found, neither {', '.join(names)} nor playwright's own")
+        chromium = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def served() -> Iterator[str]:
+    """Where a server shows the sample cube of Romania."""
+    import panel as pn
+
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    shown = xs.sample("romania").s2.explore(time="2018-05-02")
+    server = pn.serve(shown, port=port, threaded=True, show=False, verbose=False)
+    yield f"http://localhost:{port}"
+    server.stop()
+    server.join(10)
+
+
+def test_a_browser_slides_zooms_points_and_clicks(browser: Any, served: str, tmp_path: Path) -> None:
+    folder = Path(os.environ.get("XSENTINEL_ARTEFACTS") or tmp_path)
+    page = browser.new_page(viewport={"width": 1150, "height": 1000})
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(served)
+    page.wait_for_function("window.Bokeh && Bokeh.documents.length && Bokeh.documents[0].get_model_by_name('map')")
+    page.locator(".bk-Canvas").first.wait_for()
+
+    def told(what: str, then: str) -> Any:
+        """Wait until the map's state is as it should be, and give it."""
+        page.wait_for_function(f"() => {{ const map = Bokeh.documents[0].get_model_by_name('map'); return {what} {then} }}", timeout=20_000)
+        return page.evaluate(f"() => {{ const map = Bokeh.documents[0].get_model_by_name('map'); return {what} }}")
+
+    def picture() -> bytes:
+        page.wait_for_timeout(150)  # one frame of the browser
+        shown: bytes = page.locator(".bk-Canvas").first.screenshot()
+        return shown
+
+    span = "map.x_range.end - map.x_range.start"
+    assert told("map.title.text", ".includes('2018-05-02')").startswith("true colour (B04, B03, B02)")
+    first, wide = picture(), told(span, "> 0")
+    page.locator(".noUi-handle").focus()
+    page.keyboard.press("ArrowRight")
+    assert told("map.title.text", ".includes('2018-05-07')").endswith("0 % clear")
+    second = picture()
+    assert second != first
+    page.get_by_text("◀", exact=True).click()
+    told("map.title.text", ".includes('2018-05-02')")
+    box = page.locator(".bk-Canvas").first.bounding_box()
+    x, y = box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"]
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -600)
+    assert told(span, f"< {0.8 * wide}") < 0.8 * wide
+    drawn = "map.renderers[0].data_source.data.dw[0]"
+    assert told(drawn, "< 780") < 780  # metres; the cube has 800
+    page.mouse.click(x, y)
+    page.wait_for_function("Bokeh.documents[0].get_model_by_name('series')")
+    told("Bokeh.documents[0].get_model_by_name('series').title.text", ".includes('row')")
+    page.mouse.move(x + 30, y + 20)
+    page.get_by_text("scene:").wait_for()
+    page.locator("input[type=checkbox]").check()
+    page.get_by_text("cloud, shadow or fault").wait_for()
+    page.locator("select").select_option(label="SCL (scene classification)")
+    told("map.title.text", ".startsWith('SCL')")
+    page.screenshot(path=folder / "explore.png")
+    assert picture() not in (first, second)
+    assert (folder / "explore.png").stat().st_size > 20_000
+    assert not faults

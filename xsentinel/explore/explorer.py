@@ -39,5 +39,5 @@ class Explorer(pn.viewable.Viewer):
             As `panel.viewable.Viewable.save`, such as ``title``, ``resources=bokeh.resources.INLINE``.
         """
         page = self.page()
-        page.refresh()  # also what is too much to be read while a person waits
+        page.finish()
         pn.Row(page.plot, page.legend).save(fspath(path), **options)

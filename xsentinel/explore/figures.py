@@ -24,7 +24,7 @@ from xsentinel.explore.picture import Picture, scene_words
 from xsentinel.explore.window import Axis
 
 WORDS = """
-if (!isFinite(value)) return "no data";
+if (value < -1e37) return "no data";
 const k = codes.indexOf(Math.round(value));
 if (codes.length > 0) return k < 0 ? String(value) : texts[k];
 return String(Number(value.toPrecision(4))) + unit;

@@ -79,6 +79,7 @@ class Page:
         self._limits: dict[str, Limits] = {}
         self._legends: dict[str, Legend] = {name: Legend(layer) for name, layer in content.layers.items()}
         self._kept: dict[tuple[str, Window, int], Reading] = {}
+        self._begun = False
         self._ticket = 0
         self._pixel: tuple[int, int] | None = None
         self._series: SeriesFigure | None = None
@@ -86,8 +87,9 @@ class Page:
         self._build()
         self.map.fig.on_event("rangesupdate", self._moved)
         self.map.fig.on_event("tap", self._clicked)
-        self.map.fig.on_change("inner_width", self._opened)
+        self.map.fig.on_change("inner_width", lambda attr, old, new: self._opened())
         self.refresh(opening=True)
+        self._opened()
 
     def _build(self) -> None:
         names, times = {layer.title: name for name, layer in self.content.layers.items()}, self.content.times
@@ -148,11 +150,19 @@ class Page:
         ticket = self._ticket
         self._turns.after(STILL, lambda: self.refresh() if ticket == self._ticket else None)
 
-    def _opened(self, attr: str, old: Any, new: Any) -> None:
-        """Go on reading what was too much to wait for, once the page is there."""
+    def _opened(self) -> None:
+        """Go on reading what was too much to wait for, once something runs beside."""
         self._turns.note()
-        if self.reading is not None and not self.reading.done.all():
+        if self._turns.waits and self.reading is not None and not self.reading.done.all() and not self._begun:
+            self._begun = True
             self._later()
+
+    def finish(self) -> None:
+        """Read all of the view now, however long it takes."""
+        if self.reading is not None and not self.reading.done.all():
+            self._ticket += 1
+            self._colour_by_sample(self.reading)
+            self._put(self.reading.read_all())
 
     def _recolour(self) -> None:
         self._limits.pop(self.layer.name, None)
@@ -192,7 +202,7 @@ class Page:
 
     def _read_in_pieces(self, ticket: int, reading: Reading, soon: Callable[[Act], None]) -> None:
         """Read piece after piece in a thread, drawn now and then, until all is read or something else is looked at."""
-        shown = clock.monotonic()
+        shown = -OFTEN
         try:
             self._colour_by_sample(reading)
             for piece in reading.pieces():

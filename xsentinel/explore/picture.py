@@ -18,6 +18,9 @@ from xsentinel.style import channels_of
 MARKED = 0.4
 """How much of the mark covers the ground."""
 
+NOTHING = np.float32(-1e38)
+"""What a browser is told where there is no value; of NaN it would say so by itself, in letters."""
+
 LISTED = 24
 """Classes that the legend lists at most, the most frequent."""
 
@@ -45,7 +48,7 @@ def draw(reading: Reading, limits: Limits | None, legend: Legend, axes: tuple[Ax
         rgb[cloudy] = (rgb[cloudy] * (1 - MARKED) + np.array(channels_of(MARK)) * MARKED).astype(np.uint8)
     alpha = np.broadcast_to((255 * reading.done).astype(np.uint8)[:, None, None], (*rgb.shape[:2], 1))
     colours = np.concatenate([rgb, alpha], -1).view(np.uint32)[..., 0]
-    told = {f"v{k}": a.astype(np.float32) for k, a in enumerate(reading.arrays)}
+    told = {f"v{k}": np.where(np.isfinite(a), a, NOTHING).astype(np.float32) for k, a in enumerate(reading.arrays)}
     if reading.scl is not None:
         told["scene"] = reading.scl.astype(np.float32)
     y, x = axes

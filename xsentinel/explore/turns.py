@@ -34,13 +34,18 @@ class Turns:
         if document is not None:
             document.add_timeout_callback(act, int(1000 * seconds))
         elif self._loop is not None:
-            self._loop.call_later(seconds, self._sent(act))
+            self._loop.call_later(seconds, self._soon, act)
         else:
             act()
 
+    @property
+    def waits(self) -> bool:
+        """Whether something will run acts later."""
+        return self._loop is not None or self._document() is not None
+
     def beside(self, work: Callable[[Callable[[Act], None]], None]) -> None:
         """Run long work in a thread; it gets a function that runs acts on the page in their turn."""
-        if self._document() is None and self._loop is None:
+        if not self.waits:
             work(lambda act: act())
         else:
             threading.Thread(target=work, args=(self._soon,), daemon=True).start()
@@ -55,14 +60,11 @@ class Turns:
         if document is not None:
             document.add_next_tick_callback(act)
         elif self._loop is not None:
-            self._loop.call_soon_threadsafe(self._sent(act))
+            self._loop.call_soon_threadsafe(self._act, act)
 
-    def _sent(self, act: Act) -> Act:
-        def done() -> None:
-            act()
-            self.send()
-
-        return done
+    def _act(self, act: Act) -> None:
+        act()
+        self.send()
 
     def _document(self) -> Any:
         """Give the document if a server holds it."""
