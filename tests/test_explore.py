@@ -345,6 +345,8 @@ def test_series_leave_gaps_out_and_show_the_interval(cube: xr.Dataset) -> None:
     click(page, 600_010, 5_000_010)
     (points,) = drawn(page)
     assert points["value"].tolist() == pytest.approx(lai.values[[0, 2], 0, 0].tolist())
+    v = lai.values[0, 0, 0]
+    assert points["text"][0] == f"{v:.4g} ({v - 1:.4g} … {v + 1:.4g})"
     (area,) = [r for r in page._series.fig.renderers if type(r.glyph).__name__ == "VArea"]
     np.testing.assert_allclose(area.data_source.data["y2"], lai.values[[0, 2], 0, 0] + 1, rtol=1e-6)
     assert page._series.fig.legend[0].items[0].label.value == "90% interval"

@@ -51,14 +51,17 @@ class SeriesFigure:
         """Find the date nearest to a place along the axis, in milliseconds since 1970."""
         return int(np.abs(self.times.astype("datetime64[ms]").astype(float) - when_ms).argmin())
 
-    def _line(self, values: npt.NDArray[np.float32], colour: str, name: str, seen: npt.NDArray[np.bool_], hidden: str) -> None:
+    def _line(
+        self, values: npt.NDArray[np.float32], texts: list[str], colour: str, names: tuple[str, str], seen: npt.NDArray[np.bool_]
+    ) -> None:
+        """Draw what was seen as a line with dots, the rest as hollow dots; the names of both, '' for none, go to the legend."""
         there = np.isfinite(values)
-        for picked, fill, label in ((there & seen, colour, name), (there & ~seen, "#ffffff", hidden)):
+        for picked, fill, name in zip((there & seen, there & ~seen), (colour, "#ffffff"), names, strict=True):
             if not picked.any():
                 continue
-            texts = [f"{v:.4g}" for v in values[picked]]
-            source = ColumnDataSource({"time": self.times[picked], "value": values[picked].astype(float), "text": texts})
-            named = {"legend_label": label} if label else {}
+            told = [texts[k] for k in np.flatnonzero(picked)]
+            source = ColumnDataSource({"time": self.times[picked], "value": values[picked].astype(float), "text": told})
+            named = {"legend_label": name} if name else {}
             if fill == colour:
                 self.fig.line("time", "value", source=source, color=colour, line_width=1, **named)
             dots = self.fig.scatter("time", "value", source=source, line_color=colour, fill_color=fill, size=6, **named)
@@ -75,7 +78,7 @@ class SeriesFigure:
         seen, hidden = _seen(ds, self.times.size)
         bands = layer.decode([ds[str(p.name)] for p in layer.parts])
         for part, values, colour in zip(layer.parts, bands, THREE, strict=True):
-            self._line(values, colour, str(part.name), seen, "")
+            self._line(values, [f"{v:.4g}" for v in values], colour, (str(part.name), ""), seen)
         if hidden and not seen.all():
             self.fig.scatter(self.times[:1], [np.nan], line_color="#555555", fill_color="#ffffff", size=6, legend_label=hidden)
         self._reach(*(b[seen] if seen.any() else b for b in bands))
@@ -85,12 +88,13 @@ class SeriesFigure:
         (values,) = layer.decode([ds[layer.name]])
         seen, hidden = _seen(ds, values.size)
         shade, reach = shade_of(ds, layer.name, None), [values[seen] if seen.any() else values]
+        texts = [f"{v:.4g}" for v in values]
         if shade is not None:
-            there = np.isfinite(values)
-            low, high = (np.asarray(end, float)[there] for end in shade[:2])
-            self.fig.varea(self.times[there], low, high, fill_color=SERIES, fill_alpha=0.2, legend_label=shade[2])
-            reach += [low, high]
-        self._line(values, SERIES, "observed" if hidden and not seen.all() else "", seen, hidden)
+            there, (low, high) = np.isfinite(values), (np.asarray(end, float) for end in shade[:2])
+            self.fig.varea(self.times[there], low[there], high[there], fill_color=SERIES, fill_alpha=0.2, legend_label=shade[2])
+            reach += [low[there], high[there]]
+            texts = [f"{text} ({a:.4g} … {b:.4g})" for text, a, b in zip(texts, low, high, strict=True)]
+        self._line(values, texts, SERIES, ("observed" if hidden and not seen.all() else "", hidden), seen)
         self._reach(*reach)
         self.fig.yaxis.axis_label = layer.label
 

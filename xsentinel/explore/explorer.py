@@ -6,6 +6,7 @@ from os import PathLike, fspath
 from typing import Any
 
 import panel as pn
+from bokeh.resources import INLINE
 
 from xsentinel.explore.page import Content, Page
 
@@ -29,15 +30,16 @@ class Explorer(pn.viewable.Viewer):
         return self.page().view
 
     def save(self, path: str | PathLike[str], **options: Any) -> None:
-        """Write a page to a file that needs no Python: the first view, to zoom and point at; of one date and without menus.
+        """Write a page to a file that needs neither Python nor a network: the first view, to zoom and point at, without menus.
 
         Parameters
         ----------
         path : str or path
             Of an HTML file.
         **options
-            As `panel.viewable.Viewable.save`, such as ``title``, ``resources=bokeh.resources.INLINE``.
+            As `panel.viewable.Viewable.save`, such as ``title``; ``resources=bokeh.resources.CDN`` leaves 3 MB of libraries
+            out of the file, to be loaded from the web.
         """
         page = self.page()
         page.finish()
-        pn.Row(page.plot, page.legend).save(fspath(path), **options)
+        pn.Row(page.plot, page.legend).save(fspath(path), **{"resources": INLINE, **options})
