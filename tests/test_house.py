@@ -18,7 +18,7 @@ ROOT = Path(xsentinel.__file__).parents[1]
 
 
 def test_import_is_light():
-    heavy = ("torch", "rasterio", "matplotlib", "distributed", "numba", "spyndex")
+    heavy = ("torch", "rasterio", "matplotlib", "distributed", "numba", "spyndex", "panel", "bokeh")
     code = f"import sys, xsentinel; print(*[m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

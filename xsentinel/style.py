@@ -180,7 +180,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.{0 if share >= 0.01 or share == 0 else 1}f} %"
 
 
-def metres_of(layer: xr.DataArray) -> float | None:
+def metres_of(layer: xr.DataArray | xr.Dataset) -> float | None:
     """Give the length of the CRS's unit, None if it is not known or an angle."""
     import rioxarray  # noqa: F401  (registers .rio)
 

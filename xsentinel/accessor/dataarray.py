@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from xsentinel import explore as explore_
 from xsentinel.accessor.borrow import Verbs, borrow
 from xsentinel.accessor.plots import DataArrayPlot
 from xsentinel.io import cog as cog_
@@ -21,6 +22,8 @@ from xsentinel.products.smooth import Variance
 if TYPE_CHECKING:
     import geopandas as gpd
 
+    from xsentinel.explore.explorer import Explorer
+
 
 @xr.register_dataarray_accessor("s2")
 class S2DataArray(Verbs, kind="DataArray"):
@@ -33,6 +36,10 @@ class S2DataArray(Verbs, kind="DataArray"):
     def plot(self) -> DataArrayPlot:
         """Pictures: ``lai.s2.plot.map()``."""
         return DataArrayPlot(self._da)
+
+    @borrow(explore_.explore_array)
+    def explore(self, *, time: Any = None, width: int = 720) -> Explorer:
+        return explore_.explore_array(self._da, time=time, width=width)
 
     @borrow(smooth_.smooth_map)
     def smooth(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 import xarray as xr
 
 from xsentinel import composite as composite_
+from xsentinel import explore as explore_
 from xsentinel import gapfill as gapfill_
 from xsentinel import indices as indices_
 from xsentinel import info as info_
@@ -46,6 +47,8 @@ from xsentinel.statistics import Statistics
 if TYPE_CHECKING:
     import geopandas as gpd
 
+    from xsentinel.explore.explorer import Explorer
+
 
 @xr.register_dataset_accessor("s2")
 class S2Dataset(Verbs, kind="Dataset"):
@@ -58,6 +61,12 @@ class S2Dataset(Verbs, kind="Dataset"):
     def plot(self) -> DatasetPlot:
         """Pictures: ``ds.s2.plot.rgb()``, ``ds.s2.plot.map("lai")``."""
         return DatasetPlot(self._ds)
+
+    @borrow(explore_.explore)
+    def explore(
+        self, *, show: str | None = None, time: Any = None, stretch: tuple[float, float] = (2.0, 98.0), width: int = 720
+    ) -> Explorer:
+        return explore_.explore(self._ds, show=show, time=time, stretch=stretch, width=width)
 
     @borrow(info_.info)
     def info(self) -> info_.CubeInfo:
