@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xsentinel.kernels.compiled import compiled
-from xsentinel.kernels.levenberg import N_SHAPE, descend, project, sigmoid
+from xsentinel.kernels.levenberg import N_CURVE, N_SHAPE, descend, project, rest, sigmoid
 from xsentinel.kernels.seasons import MARKS
 from xsentinel.kernels.threads import over_pixels
 
@@ -22,16 +22,16 @@ FIT_MARKS = (*MARKS, "greening", "senescence", "greening_rate", "senescence_rate
 
 RMSE, FIT = len(FIT_MARKS) - 2, len(FIT_MARKS) - 1
 
-PARAMETERS = ("base", "height", "rise", "rise_scale", "duration", "fall_scale")
-"""What a curve is drawn from: b, a (units), S (day), r, A − S, q (days)."""
+PARAMETERS = ("rise", "log_rise_scale", "duration", "log_fall_scale", "base_before", "rise_height", "fall_height")
+"""What a curve is drawn from: S (day), ln r, A − S (days), ln q, b, c₁, c₂ (units)."""
 
 HOW = ("fitted", "too_few_dates", "no_season", "not_converged")
 """What the values 0 … 3 of the mark "fit" mean."""
 
 FITTED, TOO_FEW, NO_SEASON, NOT_CONVERGED = range(len(HOW))
 
-LEAST_SEEN = 7
-"""Dates that six parameters need, and one more that can tell of misfit."""
+LEAST_SEEN = N_CURVE + 1
+"""Dates that seven parameters need, and one more that can tell of misfit."""
 
 SHORTEST, MARGIN = 5.0, 60.0
 """Days between rise and fall at least; days that they may lie outside of the season's dates, where growth began before."""
@@ -82,22 +82,25 @@ def gram(y: Float64, w: Float64, curves: Float64, rows: Array, n: int, products:
 
 
 @compiled
-def first_guess(y: Float64, w: Float64, curves: Float64, places: Float64, rows: Array, n: int, work: Any, shape: Float64) -> bool:
-    """Choose rise and fall among the start's curves by least squares; False if no hump lowers the misfit."""
+def first_guess(y: Float64, w: Float64, curves: Float64, places: Float64, rows: Array, n: int, work: Any, curve: Float64) -> bool:
+    """Choose rise and fall among the start's curves by least squares; False if no rise and fall lower the misfit."""
     products, sums = work
     total, level = gram(y, w, curves, rows, n, products, sums)
     best = 0.0
     for i in range(len(places)):
+        spread_i, along_i = products[i, i] - sums[0, i] ** 2 / total, sums[1, i] - sums[0, i] * level / total
         for j in range(len(places)):
-            if places[j, 0] <= places[i, 0]:
+            spread_j, along_j = products[j, j] - sums[0, j] ** 2 / total, sums[0, j] * level / total - sums[1, j]
+            both = sums[0, i] * sums[0, j] / total - products[i, j]
+            det = spread_i * spread_j - both * both
+            if places[j, 0] <= places[i, 0] or det <= 1e-9 * spread_i * spread_j:
                 continue
-            mean = sums[0, i] - sums[0, j]
-            spread = products[i, i] - 2 * products[i, j] + products[j, j] - mean * mean / total
-            along = sums[1, i] - sums[1, j] - mean * level / total
-            if along > 0 and spread > 1e-9 * total and along * along / spread > best:
-                best = along * along / spread
-                shape[0], shape[1] = places[i, 0], math.log(places[i, 1])
-                shape[2], shape[3] = places[j, 0] - places[i, 0], math.log(places[j, 1])
+            up, down = (along_i * spread_j - along_j * both) / det, (along_j * spread_i - along_i * both) / det
+            gain = up * along_i + down * along_j
+            if up > 0 and down > 0 and gain > best:
+                best = gain
+                curve[0], curve[1] = places[i, 0], math.log(places[i, 1])
+                curve[2], curve[3] = places[j, 0] - places[i, 0], math.log(places[j, 1])
     return best > 0
 
 
@@ -114,42 +117,58 @@ def median_of(values: Float64, n: int) -> Any:
 
 
 @compiled
-def reweigh(y: Float64, prior: Float64, n: int, fit: Any, columns: Float64, w: Float64) -> bool:
+def reweigh(y: Float64, prior: Float64, n: int, curve: Float64, columns: Float64, w: Float64) -> bool:
     """Take weight from values far from the curve, by Tukey's bisquare; False if the curve meets the values anyway."""
     sizes = np.empty(n)
     for t in range(n):
-        sizes[t] = abs(y[t] - fit[0] - fit[1] * columns[t, 0])
-    spread = 1.4826 * median_of(sizes, n) * math.sqrt(n / max(n - 6.0, 1.0))
-    if spread <= 1e-6 * fit[1]:
+        sizes[t] = abs(rest(y, t, curve, columns))
+    spread = 1.4826 * median_of(sizes, n) * math.sqrt(n / max(n - N_CURVE, 1.0))
+    if spread <= 1e-6 * (curve[5] + curve[6]):
         return False
     for t in range(n):
-        far = (y[t] - fit[0] - fit[1] * columns[t, 0]) / (BISQUARE * spread)
+        far = rest(y, t, curve, columns) / (BISQUARE * spread)
         w[t] = prior[t] * max(1 - far * far, 0.0) ** 2
     return True
 
 
 @compiled
-def lean(day: float, shape: Float64) -> Any:
-    """Tell whether the curve rises (above 0) or falls: logarithm of the rise's slope less that of the fall's."""
-    u, v = abs(day - shape[0]) / math.exp(shape[1]), abs(day - shape[0] - shape[2]) / math.exp(shape[3])
-    return v - u + 2 * (math.log1p(math.exp(-v)) - math.log1p(math.exp(-u))) + shape[3] - shape[1]
+def value_at(day: float, curve: Float64) -> Any:
+    """Give the curve's value."""
+    up, down = (day - curve[0]) / math.exp(curve[1]), (day - curve[0] - curve[2]) / math.exp(curve[3])
+    return curve[4] + curve[5] * sigmoid(up) - curve[6] * sigmoid(down)
 
 
 @compiled
-def top_of(shape: Float64) -> Any:
-    """Give the day of the curve's greatest value: between rise and fall, or just outside where one is slow and they are close."""
-    low, high = shape[0], shape[0] + shape[2]
-    for _ in range(60):
-        if lean(low, shape) > 0:
-            break
-        low -= math.exp(shape[1])
-    for _ in range(60):
-        if lean(high, shape) < 0:
-            break
-        high += math.exp(shape[3])
+def slope_at(day: float, curve: Float64) -> Any:
+    """Give the curve's slope."""
+    r, q = math.exp(curve[1]), math.exp(curve[3])
+    up, down = sigmoid((day - curve[0]) / r), sigmoid((day - curve[0] - curve[2]) / q)
+    return curve[5] * up * (1 - up) / r - curve[6] * down * (1 - down) / q
+
+
+@compiled
+def area_to(day: float, curve: Float64) -> Any:
+    """Give the curve's integral up to a day, but for a constant."""
+    r, q = math.exp(curve[1]), math.exp(curve[3])
+    u, v = (day - curve[0]) / r, (day - curve[0] - curve[2]) / q
+    rise, fall = max(u, 0.0) + math.log1p(math.exp(-abs(u))), max(v, 0.0) + math.log1p(math.exp(-abs(v)))
+    return curve[4] * day + curve[5] * r * rise - curve[6] * q * fall
+
+
+@compiled
+def lean(day: float, curve: Float64) -> Any:
+    """Tell whether the curve rises (above 0) or falls: logarithm of the rise's slope less that of the fall's, exact far out too."""
+    u, v = abs(day - curve[0]) / math.exp(curve[1]), abs(day - curve[0] - curve[2]) / math.exp(curve[3])
+    height = math.log(curve[5] / curve[6]) + curve[3] - curve[1]
+    return v - u + 2 * (math.log1p(math.exp(-v)) - math.log1p(math.exp(-u))) + height
+
+
+@compiled
+def turn(low: float, high: float, rises: bool, curve: Float64) -> Any:
+    """Find the day between two where the curve turns, that rises at first or falls."""
     for _ in range(50):
         middle = (low + high) / 2
-        if lean(middle, shape) > 0:
+        if (lean(middle, curve) > 0) == rises:
             low = middle
         else:
             high = middle
@@ -157,80 +176,76 @@ def top_of(shape: Float64) -> Any:
 
 
 @compiled
-def hump(day: float, shape: Float64) -> Any:
-    """Give the curve of base 0 and height 1 at a day."""
-    return sigmoid((day - shape[0]) / math.exp(shape[1])) - sigmoid((day - shape[0] - shape[2]) / math.exp(shape[3]))
+def top_of(curve: Float64) -> Any:
+    """Give the day of the curve's greatest value: between rise and fall, or just outside where one is slow and they are close."""
+    low, high = curve[0], curve[0] + curve[2]
+    for _ in range(60):
+        if lean(low, curve) > 0:
+            break
+        low -= math.exp(curve[1])
+    for _ in range(60):
+        if lean(high, curve) < 0:
+            break
+        high += math.exp(curve[3])
+    return turn(low, high, True, curve)
 
 
 @compiled
-def slope(day: float, shape: Float64) -> Any:
-    """Give the slope of `hump`."""
-    r, q = math.exp(shape[1]), math.exp(shape[3])
-    up, down = sigmoid((day - shape[0]) / r), sigmoid((day - shape[0] - shape[2]) / q)
-    return up * (1 - up) / r - down * (1 - down) / q
-
-
-@compiled
-def hump_area(day: float, shape: Float64) -> Any:
-    """Give the integral of `hump` up to a day."""
-    r, q = math.exp(shape[1]), math.exp(shape[3])
-    u, v = (day - shape[0]) / r, (day - shape[0] - shape[2]) / q
-    return r * (max(u, 0.0) + math.log1p(math.exp(-abs(u)))) - q * (max(v, 0.0) + math.log1p(math.exp(-abs(v))))
-
-
-@compiled
-def cross(inner: float, outer: float, level: float, shape: Float64) -> float:
-    """Find the day between the top and an outer day where the hump has a level; NaN if it does not fall so far."""
-    if hump(outer, shape) >= level:
-        return np.nan
+def side(peak: float, edge: float, share: float, curve: Float64) -> tuple[float, float]:
+    """Give the lowest value from the peak to an edge, and the day where the curve has a share of what it rises by."""
+    forward = edge > peak
+    if (lean(edge, curve) > 0) == forward:  # the slower of rise and fall leaves a dip before the edge
+        edge = turn(min(peak, edge), max(peak, edge), False, curve)
+    top, low = value_at(peak, curve), value_at(edge, curve)
+    if not low < top:
+        return top, np.nan
+    inner, level = peak, low + share * (top - low)
     for _ in range(50):
-        middle = (inner + outer) / 2
-        if hump(middle, shape) >= level:
+        middle = (inner + edge) / 2
+        if value_at(middle, curve) >= level:
             inner = middle
         else:
-            outer = middle
-    return (inner + outer) / 2
+            edge = middle
+    return low, (inner + edge) / 2
 
 
 @compiled
-def write_marks(base: float, height: float, shape: Float64, seen: Any, rule: Any, out: Float64) -> int:
+def write_marks(curve: Float64, seen: Any, rule: Any, out: Float64) -> int:
     """Write the marks of a curve by share and least amplitude, of which days first … last were seen; say whether it is a season."""
     (first, last), (share, least) = seen, rule
-    peak = min(max(top_of(shape), first), last)
-    top = hump(peak, shape)
-    if not top > 0 or height * top < least:
+    peak = min(max(top_of(curve), first), last)
+    (before, start), (after, end) = side(peak, first, share, curve), side(peak, last, share, curve)
+    top, base = value_at(peak, curve), (before + after) / 2
+    if not top > base or top - base < least:
         return NO_SEASON
-    start, end = cross(peak, first, share * top, shape), cross(peak, last, share * top, shape)
     out[0], out[1], out[2], out[3] = start, peak, end, end - start
-    out[4], out[5], out[6] = base, base + height * top, height * top
-    out[7] = base * (end - start) + height * (hump_area(end, shape) - hump_area(start, shape))
+    out[4], out[5], out[6], out[7] = base, top, top - base, area_to(end, curve) - area_to(start, curve)
     for k in range(2):
-        day = shape[0] + k * shape[2]
+        day = curve[0] + k * curve[2]
         if first <= day <= last:
-            out[8 + k], out[10 + k] = day, height * slope(day, shape)
+            out[8 + k], out[10 + k] = day, slope_at(day, curve)
     return FITTED
 
 
 @compiled
-def fit_one(x: Float64, y: Float64, prior: Float64, n: int, start: Any, work: Any, shape: Float64) -> tuple[int, float, float]:
-    """Fit one series of n dates; give how it went, base and height."""
+def fit_one(x: Float64, y: Float64, prior: Float64, n: int, start: Any, work: Any, curve: Float64) -> int:
+    """Fit a curve to one series of n dates, and say how it went."""
     w, columns, bounds, grams = work
     if n < LEAST_SEEN:
-        return TOO_FEW, 0.0, 0.0
+        return TOO_FEW
     for t in range(n):
         w[t] = prior[t]
-    if not first_guess(y, w, start[0], start[1], start[2], n, grams, shape):
-        return NO_SEASON, 0.0, 0.0
-    converged = descend(x, y, w, n, bounds, columns, shape)
-    fit = project(x, y, w, n, shape, columns)
+    if not first_guess(y, w, start[0], start[1], start[2], n, grams, curve):
+        return NO_SEASON
+    converged = descend(x, y, w, n, bounds, columns, curve)
     for _ in range(ROUNDS):
-        if not reweigh(y, prior, n, fit, columns, w):
+        project(x, y, w, n, curve, columns)
+        if not reweigh(y, prior, n, curve, columns, w):
             break
-        converged = descend(x, y, w, n, bounds, columns, shape)
-        fit = project(x, y, w, n, shape, columns)
-    if not fit[1] > 0:
-        return NO_SEASON, 0.0, 0.0
-    return FITTED if converged else NOT_CONVERGED, fit[0], fit[1]
+        converged = descend(x, y, w, n, bounds, columns, curve)
+    if not (curve[5] > 0 and curve[6] > 0):
+        return NO_SEASON
+    return FITTED if converged else NOT_CONVERGED
 
 
 @compiled
@@ -255,26 +270,25 @@ def bound(first: float, last: float, bounds: Float64) -> None:
 
 
 @compiled
-def write_fit(x: Float64, y: Float64, n: int, curve: Any, out: Float64) -> None:
+def write_fit(x: Float64, y: Float64, n: int, curve: Float64, out: Float64) -> None:
     """Write the RMSE over all dates seen, and the parameters."""
-    base, height, shape = curve
     total = 0.0
     for t in range(n):
-        total += (y[t] - base - height * hump(x[t], shape)) ** 2
+        total += (y[t] - value_at(x[t], curve)) ** 2
     out[RMSE] = math.sqrt(total / n)
-    out[FIT + 1], out[FIT + 2], out[FIT + 3], out[FIT + 4] = base, height, shape[0], math.exp(shape[1])
-    out[FIT + 5], out[FIT + 6] = shape[2], math.exp(shape[3])
+    for k in range(N_CURVE):
+        out[FIT + 1 + k] = curve[k]
 
 
 @compiled
 def curves_of(
     series: Float32, weights: Float32, days: Float64, edges: Array, share: float, least: float, first: int, last: int, out: Float64
 ) -> None:
-    """Write the `FIT_MARKS` and `PARAMETERS` of series first … last − 1 in each season, (series, season, 20)."""
+    """Write the `FIT_MARKS` and `PARAMETERS` of series first … last − 1 in each season, (series, season, 21)."""
     n_days, n_starts = series.shape[1], N_NODES * len(START_SCALES)
-    shape, bounds, w = np.empty(N_SHAPE), np.empty((N_SHAPE, 2)), np.empty(n_days)
+    curve, bounds, w = np.empty(N_CURVE), np.empty((N_SHAPE, 2)), np.empty(n_days)
     rows, x, y, prior = np.empty(n_days, np.int64), np.empty(n_days), np.empty(n_days), np.empty(n_days)
-    work = (w, np.empty((n_days, N_SHAPE + 1)), bounds, (np.empty((n_starts, n_starts)), np.empty((2, n_starts))))
+    work = (w, np.empty((n_days, N_CURVE)), bounds, (np.empty((n_starts, n_starts)), np.empty((2, n_starts))))
     for s in range(len(edges) - 1):
         if edges[s + 1] <= edges[s]:
             continue
@@ -282,11 +296,11 @@ def curves_of(
         bound(days[edges[s]], days[edges[s + 1] - 1], bounds)
         for i in range(first, last):
             n = gather(series[i], weights[i % len(weights)], days, (edges[s], edges[s + 1]), (rows, x, y, prior))
-            how, base, height = fit_one(x, y, prior, n, (curves, starts, rows), work, shape)
+            how = fit_one(x, y, prior, n, (curves, starts, rows), work, curve)
             if how == FITTED:
-                how = write_marks(base, height, shape, (x[0], x[n - 1]), (share, least), out[i, s])
+                how = write_marks(curve, (x[0], x[n - 1]), (share, least), out[i, s])
             if how == FITTED:
-                write_fit(x, y, n, (base, height, shape), out[i, s])
+                write_fit(x, y, n, curve, out[i, s])
             out[i, s, FIT] = how
 
 
@@ -326,7 +340,7 @@ def fit_seasons(
 
     Returns
     -------
-    (series, season, 20), float64
+    (series, season, 21), float64
         `FIT_MARKS`, then `PARAMETERS`. All NaN but "fit" where that is not `FITTED`; start, end and what follows from them NaN
         where they lie outside of the dates seen.
 
@@ -351,15 +365,9 @@ def fit_seasons(
 @compiled
 def draw(parameters: Float64, days: Float64, seasons: Array, out: Float32) -> None:
     """Write the curves of series at days, (series, time)."""
-    shape = np.empty(N_SHAPE)
     for i in range(len(parameters)):
         for t in range(len(days)):
-            if seasons[t] < 0:
-                out[i, t] = np.nan
-                continue
-            one = parameters[i, seasons[t]]
-            shape[0], shape[1], shape[2], shape[3] = one[2], math.log(one[3]), one[4], math.log(one[5])
-            out[i, t] = one[0] + one[1] * hump(days[t], shape)
+            out[i, t] = value_at(days[t], parameters[i, seasons[t]]) if seasons[t] >= 0 else np.nan
 
 
 def draw_curves(parameters: Float64, days: Float64, seasons: Array) -> Float32:
@@ -367,7 +375,7 @@ def draw_curves(parameters: Float64, days: Float64, seasons: Array) -> Float32:
 
     Parameters
     ----------
-    parameters : (series, season, 6), float64
+    parameters : (series, season, 7), float64
         `PARAMETERS`, NaN where there is no curve.
     days : (time,), float64
         In the count that the parameters' days have.

@@ -1,7 +1,8 @@
-"""Least squares of a double logistic: Levenberg–Marquardt on four bent parameters, the two straight ones solved for at each step.
+"""Least squares of a double logistic: Levenberg–Marquardt on its four bent parameters, the three straight ones solved for.
 
-A curve is b + a · g(t), g(t) = σ((t − S)/r) − σ((t − S − L)/q), with shape = (S, ln r, L, ln q). For a shape given, b and a follow
-from a line fitted to g (variable projection, Golub & Pereyra 1973), so that only the shape is searched, with Kaufman's Jacobian.
+A curve is f(t) = b + c₁ σ((t − S)/r) − c₂ σ((t − S − L)/q), kept as (S, ln r, L, ln q, b, c₁, c₂). For the first four given, the
+shape, the last three follow from linear least squares (variable projection, Golub & Pereyra 1973), so that only the shape is
+searched, with Kaufman's Jacobian.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from xsentinel.kernels.compiled import compiled
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
 
-N_SHAPE = 4
-"""Parameters of a shape."""
+N_LINES, N_SHAPE = 3, 4
+"""Parameters solved for, and searched."""
+
+N_CURVE = N_LINES + N_SHAPE
 
 N_STEPS = 80
 """Steps that are tried at most."""
@@ -29,6 +32,9 @@ NEAR = 1e-3
 FLAT = 1e-10
 """So is one that lowers the misfit by less than this share."""
 
+SINGULAR = 1e-10
+"""Share of a column that must be left when those before it are taken out, to tell its coefficient; else that is 0."""
+
 
 @compiled
 def sigmoid(u):
@@ -37,102 +43,114 @@ def sigmoid(u):
 
 
 @compiled
-def project(x: Float64, y: Float64, w: Float64, n: int, shape: Float64, columns: Float64) -> tuple[float, float, float]:
-    """Write g and its derivatives by the shape, (date, 5); give base, height and misfit of the best line through g."""
-    r, q = math.exp(shape[1]), math.exp(shape[3])
-    total, mean, level = 0.0, 0.0, 0.0
+def write_columns(x: Float64, n: int, curve: Float64, columns: Float64) -> None:
+    """Write what the coefficients are of, 1, σ, −σ, and their derivatives by the shape but for c₁ and c₂, (date, 7)."""
+    r, q = math.exp(curve[1]), math.exp(curve[3])
     for t in range(n):
-        u, v = (x[t] - shape[0]) / r, (x[t] - shape[0] - shape[2]) / q
+        u, v = (x[t] - curve[0]) / r, (x[t] - curve[0] - curve[2]) / q
         up, down = sigmoid(u), sigmoid(v)
         bend_up, bend_down = up * (1 - up), down * (1 - down)
-        columns[t, 0] = up - down
-        columns[t, 1], columns[t, 2] = bend_down / q - bend_up / r, -u * bend_up
-        columns[t, 3], columns[t, 4] = bend_down / q, v * bend_down
-        total += w[t]
-        mean += w[t] * columns[t, 0]
-        level += w[t] * y[t]
-    mean, level = mean / total, level / total
-    along, spread = 0.0, 0.0
-    for t in range(n):
-        g = columns[t, 0] - mean
-        along += w[t] * g * (y[t] - level)
-        spread += w[t] * g * g
-    height = along / spread if spread > 1e-12 * total else 0.0
-    base, misfit = level - height * mean, 0.0
-    for t in range(n):
-        misfit += w[t] * (y[t] - base - height * columns[t, 0]) ** 2
-    return base, height, misfit
+        columns[t, 0], columns[t, 1], columns[t, 2] = 1.0, up, -down
+        columns[t, 3], columns[t, 4] = -bend_up / r, -u * bend_up
+        columns[t, 5], columns[t, 6] = bend_down / q, v * bend_down
 
 
 @compiled
-def normal_equations(y: Float64, w: Float64, n: int, fit: Any, columns: Float64, system: Float64) -> None:
-    """Write the matrix (4, 4) and the right side (column 4) of the step, with what base and height take up projected out."""
-    sums = np.zeros((N_SHAPE + 1, N_SHAPE + 3))
-    total = 0.0
+def project(x: Float64, y: Float64, w: Float64, n: int, curve: Float64, columns: Float64) -> float:
+    """Write the columns of a shape and the coefficients that fit best; give the misfit."""
+    write_columns(x, n, curve, columns)
+    system = np.zeros((N_LINES, N_LINES + 1))
     for t in range(n):
-        rest = y[t] - fit[0] - fit[1] * columns[t, 0]
-        total += w[t]
-        for i in range(N_SHAPE + 1):
+        for i in range(N_LINES):
             one = w[t] * columns[t, i]
-            sums[i, 5] += one
-            sums[i, 6] += one * rest
-            for j in range(i, N_SHAPE + 1):
-                sums[i, j] += one * columns[t, j]
-    spread = sums[0, 0] - sums[0, 5] ** 2 / total
-    for i in range(1, N_SHAPE + 1):
-        along_i = sums[0, i] - sums[0, 5] * sums[i, 5] / total
+            for j in range(i, N_LINES):
+                system[i, j] += one * columns[t, j]
+            system[i, N_LINES] += one * y[t]
+    eliminate(system, N_LINES)
+    for i in range(N_LINES - 1, -1, -1):
+        value = system[i, N_LINES]
+        for j in range(i + 1, N_LINES):
+            value -= system[i, j] * curve[N_SHAPE + j]
+        curve[N_SHAPE + i] = value / system[i, i] if system[i, i] > 0 else 0.0
+    misfit = 0.0
+    for t in range(n):
+        misfit += w[t] * rest(y, t, curve, columns) ** 2
+    return misfit
+
+
+@compiled
+def rest(y: Float64, t: int, curve: Float64, columns: Float64) -> Any:
+    """Give what a value lies above the curve."""
+    return y[t] - curve[4] - curve[5] * columns[t, 1] - curve[6] * columns[t, 2]
+
+
+@compiled
+def eliminate(system: Float64, n: int) -> None:
+    """Take the first n unknowns out of the rows behind, of a symmetric system of which the upper half is given, right side last."""
+    for i in range(n):
+        whole = system[i, i]
+        for k in range(i):
+            whole += system[k, i] * system[k, i] / system[k, k] if system[k, k] > 0 else 0.0
+        if system[i, i] <= SINGULAR * whole:
+            system[i, i] = 0.0
+            continue
+        for k in range(i + 1, len(system)):
+            factor = system[i, k] / system[i, i]
+            for j in range(k, system.shape[1]):
+                system[k, j] -= factor * system[i, j]
+
+
+@compiled
+def normal_equations(y: Float64, w: Float64, n: int, curve: Float64, columns: Float64, system: Float64) -> None:
+    """Write matrix and right side of the step of the shape, (7, 8): the last four rows, with what the coefficients take up taken out."""
+    system.fill(0.0)
+    row = np.empty(N_CURVE + 1)
+    for t in range(n):
+        up, down = curve[5] * columns[t, 3], curve[6] * columns[t, 5]
+        row[0], row[1], row[2] = columns[t, 0], columns[t, 1], columns[t, 2]
+        row[3], row[4], row[5], row[6] = up + down, curve[5] * columns[t, 4], down, curve[6] * columns[t, 6]
+        row[7] = rest(y, t, curve, columns)
+        for i in range(N_CURVE):
+            one = w[t] * row[i]
+            for j in range(i, N_CURVE + 1):
+                system[i, j] += one * row[j]
+    eliminate(system, N_LINES)
+
+
+@compiled
+def damp(system: Float64, damping: float, curve: Float64, bounds: Float64, damped: Float64) -> None:
+    """Write the damped system, (4, 5); a parameter that would leave its bounds at once gets the step 0."""
+    for i in range(N_SHAPE):
         for j in range(i, N_SHAPE + 1):
-            along_j = sums[0, j] - sums[0, 5] * sums[j, 5] / total
-            value = sums[i, j] - sums[i, 5] * sums[j, 5] / total - (along_i * along_j / spread if spread > 1e-12 * total else 0.0)
-            system[i - 1, j - 1] = system[j - 1, i - 1] = fit[1] * fit[1] * value
-        system[i - 1, 4] = fit[1] * sums[i, 6]
-
-
-@compiled
-def damp(system: Float64, damping: float, shape: Float64, bounds: Float64, a: Float64) -> None:
-    """Write the damped system; a parameter that would leave its bounds at once gets the step 0."""
+            damped[i, j] = system[N_LINES + i, N_LINES + j]
     for i in range(N_SHAPE):
-        for j in range(N_SHAPE + 1):
-            a[i, j] = system[i, j]
-    for i in range(N_SHAPE):
-        outward = (shape[i] <= bounds[i, 0] and a[i, 4] < 0) or (shape[i] >= bounds[i, 1] and a[i, 4] > 0)
-        if outward:
-            a[i, 4] = 0.0
+        outward = (curve[i] <= bounds[i, 0] and damped[i, 4] < 0) or (curve[i] >= bounds[i, 1] and damped[i, 4] > 0)
+        if outward or damped[i, i] <= 0:
             for j in range(N_SHAPE):
-                a[i, j] = a[j, i] = 0.0
-        a[i, i] = 1.0 if outward or a[i, i] <= 0 else a[i, i] * (1 + damping)
+                damped[min(i, j), max(i, j)] = 0.0
+            damped[i, i], damped[i, 4] = 1.0, 0.0
+        else:
+            damped[i, i] *= 1 + damping
 
 
 @compiled
-def solve(a: Float64, step: Float64) -> None:
-    """Solve for the step by elimination, in place; the matrix is positive and damped, so that no pivots are sought."""
-    for i in range(N_SHAPE):
-        pivot = max(a[i, i], 1e-300)
-        for k in range(i + 1, N_SHAPE):
-            factor = a[k, i] / pivot
-            for j in range(i, N_SHAPE + 1):
-                a[k, j] -= factor * a[i, j]
-        a[i, i] = pivot
+def move(damped: Float64, curve: Float64, bounds: Float64, tried: Float64) -> Any:
+    """Solve for the step and write the shape after it, within bounds; give the largest move."""
+    eliminate(damped, N_SHAPE)
+    step, largest = np.zeros(N_SHAPE), 0.0
     for i in range(N_SHAPE - 1, -1, -1):
-        step[i] = a[i, 4]
+        value = damped[i, N_SHAPE]
         for j in range(i + 1, N_SHAPE):
-            step[i] -= a[i, j] * step[j]
-        step[i] /= a[i, i]
+            value -= damped[i, j] * step[j]
+        step[i] = value / damped[i, i] if damped[i, i] > 0 else 0.0
+        tried[i] = min(max(curve[i] + step[i], bounds[i, 0]), bounds[i, 1])
+        largest = max(largest, abs(tried[i] - curve[i]))
+    return largest
 
 
 @compiled
-def bounded(shape: Float64, step: Float64, bounds: Float64, tried: Float64) -> float:
-    """Write the shape after a step, within bounds; give the largest move, in units of the last step that is tried."""
-    move = 0.0
-    for i in range(N_SHAPE):
-        tried[i] = min(max(shape[i] + step[i], bounds[i, 0]), bounds[i, 1])
-        move = max(move, abs(tried[i] - shape[i]))
-    return move / NEAR
-
-
-@compiled
-def descend(x: Float64, y: Float64, w: Float64, n: int, bounds: Float64, columns: Float64, shape: Float64) -> bool:
-    """Move the shape, in place, to the nearest least misfit; False if that is not reached.
+def descend(x: Float64, y: Float64, w: Float64, n: int, bounds: Float64, columns: Float64, curve: Float64) -> bool:
+    """Move the curve, in place, to the nearest least misfit; False if that is not reached.
 
     Parameters
     ----------
@@ -140,30 +158,30 @@ def descend(x: Float64, y: Float64, w: Float64, n: int, bounds: Float64, columns
         Days, values and weights of the first n dates.
     n : int
     bounds : (4, 2), float64
-    columns : (date, 5), float64
-        Scratch.
-    shape : (4,), float64
-        Where to begin; where it ended.
+        Of the shape.
+    columns : (date, 7), float64
+        Scratch; in the end those of the last shape that was tried.
+    curve : (7,), float64
+        Its shape is where to begin; it is where it ended.
     """
-    system, damped = np.empty((N_SHAPE, N_SHAPE + 1)), np.empty((N_SHAPE, N_SHAPE + 1))
-    step, tried = np.empty(N_SHAPE), np.empty(N_SHAPE)
+    system, damped = np.empty((N_CURVE, N_CURVE + 1)), np.empty((N_SHAPE, N_SHAPE + 1))
+    tried = np.empty(N_CURVE)
     damping = 1e-2
-    fit = project(x, y, w, n, shape, columns)
-    normal_equations(y, w, n, fit, columns, system)
+    misfit = project(x, y, w, n, curve, columns)
+    normal_equations(y, w, n, curve, columns, system)
     for _ in range(N_STEPS):
-        damp(system, damping, shape, bounds, damped)
-        solve(damped, step)
-        move = bounded(shape, step, bounds, tried)
+        damp(system, damping, curve, bounds, damped)
+        moved = move(damped, curve, bounds, tried)
         new = project(x, y, w, n, tried, columns)
-        if new[2] < fit[2] and new[1] > 0:
-            done = move < 1 or fit[2] - new[2] < FLAT * fit[2]
-            fit, damping = new, max(damping / 5, 1e-9)
-            for i in range(N_SHAPE):
-                shape[i] = tried[i]
+        if new < misfit and tried[5] > 0 and tried[6] > 0:
+            done = moved < NEAR or misfit - new < FLAT * misfit
+            misfit, damping = new, max(damping / 5, 1e-9)
+            for i in range(N_CURVE):
+                curve[i] = tried[i]
             if done:
                 return True
-            normal_equations(y, w, n, fit, columns, system)
-        elif move < 1e-3 or damping > 1e9:
+            normal_equations(y, w, n, curve, columns, system)
+        elif moved < 1e-3 * NEAR or damping > 1e9:
             return True
         else:
             damping *= 4
