@@ -42,6 +42,9 @@ SCALES = (2.0, 60.0)
 N_NODES, START_SCALES = 16, (7.0, 20.0)
 """Places of rise and fall, and their scales, that the search begins with."""
 
+APART = 1.5
+"""Rise and fall are that many times their scales apart in the beginning: closer, they stand for a high hump that they cut from."""
+
 ROUNDS, BISQUARE = 3, 4.685
 """Reweightings, and multiples of the residuals' spread beyond which a value has no weight: 95 % efficient at normal noise."""
 
@@ -93,7 +96,8 @@ def first_guess(y: Float64, w: Float64, curves: Float64, places: Float64, rows: 
             spread_j, along_j = products[j, j] - sums[0, j] ** 2 / total, sums[0, j] * level / total - sums[1, j]
             both = sums[0, i] * sums[0, j] / total - products[i, j]
             det = spread_i * spread_j - both * both
-            if places[j, 0] <= places[i, 0] or det <= 1e-9 * spread_i * spread_j:
+            apart = places[j, 0] - places[i, 0] >= APART * (places[i, 1] + places[j, 1])
+            if not apart or det <= 1e-9 * spread_i * spread_j:
                 continue
             up, down = (along_i * spread_j - along_j * both) / det, (along_j * spread_i - along_i * both) / det
             gain = up * along_i + down * along_j
@@ -316,11 +320,13 @@ def fit_seasons(
 ) -> Float64:
     r"""Fit a double logistic to each series in each season, and give the marks of the curve.
 
-    .. math:: f(t) = b + a \left( \frac{1}{1 + e^{-(t - S) / r}} - \frac{1}{1 + e^{-(t - A) / q}} \right)
+    .. math:: f(t) = b + \frac{c_1}{1 + e^{-(t - S) / r}} - \frac{c_2}{1 + e^{-(t - A) / q}}
 
     by weighted least squares over the dates seen: the best of some hundred curves begins the search, Levenberg and Marquardt's
-    steps end it, and three times more after values far from the curve have lost weight by Tukey's bisquare of the residuals'
-    median. Bounds: r and q 2 … 60 days, A ≥ S + 5, S within 60 days of the dates.
+    steps end it, and three times more after values far from the curve have lost weight (Tukey's bisquare, scaled by the median of
+    the residuals). Bounds: r and q 2 … 60 days, A ≥ S + 5, S from 60 days before the dates on.
+
+    The marks are those of `season_marks`, of the curve between the first and the last date seen in place of the line between dates.
 
     Parameters
     ----------
@@ -341,12 +347,13 @@ def fit_seasons(
     Returns
     -------
     (series, season, 21), float64
-        `FIT_MARKS`, then `PARAMETERS`. All NaN but "fit" where that is not `FITTED`; start, end and what follows from them NaN
-        where they lie outside of the dates seen.
+        `FIT_MARKS`, then `PARAMETERS`. All NaN but "fit" where that is not `FITTED`; a start or end NaN where the curve has no
+        flank between the dates seen, inflections where they lie outside of these.
 
     References
     ----------
-    Beck et al. (2006), Remote Sensing of Environment 100, 321–334; Jönsson & Eklundh (2004), Computers & Geosciences 30, 833–845.
+    Beck et al. (2006), Remote Sensing of Environment 100, 321–334, with a level on each side as Gonsamo et al. (2013), Ecological
+    Indicators 29, 203–207.
 
     Examples
     --------

@@ -23,13 +23,13 @@ N_LINES, N_SHAPE = 3, 4
 
 N_CURVE = N_LINES + N_SHAPE
 
-N_STEPS = 80
+N_STEPS = 150
 """Steps that are tried at most."""
 
 NEAR = 1e-3
 """A step that moves less than so many days, and scales by less than that share, is the last."""
 
-FLAT = 1e-10
+FLAT = 1e-8
 """So is one that lowers the misfit by less than this share."""
 
 SINGULAR = 1e-10

@@ -59,7 +59,7 @@ class Rule:
 METHODS = {
     "threshold": Rule(MARKS, season_marks, "Jönsson & Eklundh (2004), TIMESAT"),
     "double_logistic": Rule(
-        FIT_MARKS, fit_seasons, "Beck et al. (2006), Remote Sensing of Environment 100, 321–334", PARAMETERS, draw_curves
+        FIT_MARKS, fit_seasons, "Beck et al. (2006), Gonsamo et al. (2013), Jönsson & Eklundh (2004)", PARAMETERS, draw_curves
     ),
 }
 """One row a method."""
@@ -80,13 +80,14 @@ def phenology(
 
     The season starts and ends where, to each side of its peak, it falls below :math:`b + s\,(x_{max} - b)`, s being the threshold
     (Jönsson & Eklundh 2004). With "threshold", x is the line between the dates, and b the lowest value on that side: noise is not
-    smoothed away, so give a filled or smoothed series (``fill_gaps("whittaker", freq="5D")``) or the means of parcels. With
-    "double_logistic", x is the curve of Beck et al. (2006), which is that of TIMESAT too,
+    smoothed away, so give a smoothed series or the means of parcels. With "double_logistic", x is a curve,
 
-    .. math:: f(t) = b + a \left( \frac{1}{1 + e^{-(t - S) / r}} - \frac{1}{1 + e^{-(t - A) / q}} \right)
+    .. math:: f(t) = b + \frac{c_1}{1 + e^{-(t - S) / r}} - \frac{c_2}{1 + e^{-(t - A) / q}}
 
     fitted to the dates seen in each year by least squares, values far from it losing weight (Tukey's bisquare): give the series as
-    it is, with its gaps. It has one rise and one fall: of grass that is cut, or two crops a year, it shows the outline.
+    it is, with its gaps. It is the curve of Beck et al. (2006) and of TIMESAT (c₁ = c₂) with a level of its own on each side, as
+    Gonsamo et al. (2013) have it: a field is not after harvest what it was in winter. It has one rise and one fall: of grass that is
+    cut, or two crops a year, it shows the outline.
 
     Parameters
     ----------
@@ -116,8 +117,8 @@ def phenology(
 
         Of a double logistic also ``greening`` and ``senescence`` (days of its inflections, S and A), ``greening_rate`` and
         ``senescence_rate`` (slopes there, units a day), ``rmse`` (of all dates seen, units of the data) and ``fit`` (uint8, CF
-        flags: fitted, too few dates, that is below seven, no season, not converged). Days outside of the dates seen are NaN.
-        With ``fitted``, ``fitted`` (time, …), units of the data.
+        flags: fitted, too few dates, that is below eight, no season, not converged), NaN where that is not "fitted". Days outside
+        of the dates seen are NaN. With ``fitted``, ``fitted`` (time, …), units of the data.
 
     Raises
     ------
@@ -128,8 +129,8 @@ def phenology(
 
     References
     ----------
-    Jönsson & Eklundh (2004), TIMESAT, Computers & Geosciences 30, 833–845. Beck et al. (2006), Improved monitoring of vegetation
-    dynamics at very high latitudes, Remote Sensing of Environment 100, 321–334.
+    Jönsson & Eklundh (2004), TIMESAT, Computers & Geosciences 30, 833–845. Beck et al. (2006), Remote Sensing of Environment 100,
+    321–334. Gonsamo, Chen & D'Odorico (2013), Ecological Indicators 29, 203–207.
 
     Examples
     --------
