@@ -237,11 +237,12 @@ def _label(marks: xr.DataArray, data: xr.DataArray, starts: list[pd.Timestamp], 
     found = {}
     for k, mark in enumerate(names):
         said = {"long_name": f"{SAID[mark]} of {what}", "units": of.get(mark, units)} | kept
-        found[mark] = marks.isel(mark=k, drop=True).transpose("year", *rest).assign_attrs(said)
+        found[mark] = marks.isel(mark=k, drop=True).transpose("year", *rest)
+        found[mark].attrs = said
     if "fit" in found:
         flags = {"long_name": SAID["fit"], "flag_values": np.arange(len(HOW), dtype=np.uint8), "flag_meanings": " ".join(HOW)} | kept
-        found["fit"] = found["fit"].astype(np.uint8).assign_attrs(flags)
-        found["fit"].attrs.pop("units")
+        found["fit"] = found["fit"].astype(np.uint8)
+        found["fit"].attrs = flags
     years = [s.year for s in starts[1:]] if starts[0].month != 1 else [s.year for s in starts[:-1]]
     first = xr.DataArray(pd.DatetimeIndex(starts[:-1]), dims="year", attrs={"long_name": "first day of the year"})
     return xr.Dataset(found).assign_coords(year=years, first_day=first)
