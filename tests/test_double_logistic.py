@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import shapely
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -239,6 +240,22 @@ def test_weights_by_date_and_by_pixel():
         lai.s2.phenology(method="double_logistic", weights=weights[1:])
 
 
+def test_parcels_keep_their_outlines_and_are_written(tmp_path):
+    shapes = np.array([shapely.box(k, 0, k + 1, 1) for k in range(12)])
+    told = {"parcel": list("abcdefghijkl"), "geometry": ("parcel", shapes, {"crs": "EPSG:32631"})}
+    fields = maps().stack(parcel=("y", "x")).drop_vars(["parcel", "y", "x"]).assign_coords(told)
+    count = xr.ones_like(fields).drop_attrs()
+    found = fields.s2.phenology(method="double_logistic", weights=count)
+    assert found.geometry.attrs == {"crs": "EPSG:32631"}
+    np.testing.assert_array_equal(found.start.values.reshape(2, 3, 4), maps().s2.phenology(method="double_logistic").start)
+    found.s2.to_zarr(tmp_path / "t.zarr")
+    back = xs.open(tmp_path / "t.zarr", chunks=None)
+    assert back.fit.dtype == np.uint8
+    xr.testing.assert_equal(back.drop_vars("geometry"), found.drop_vars("geometry"))
+    (file,) = found.s2.to_file(tmp_path / "t.csv")
+    assert pd.read_csv(file).fit.tolist() == found.fit.transpose("parcel", "year").values.ravel().tolist()
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -259,4 +276,4 @@ def test_a_romanian_forest_is_green_from_april_to_autumn():
     assert found.fit == FITTED
     assert 85 < found.start < 130
     assert 260 < found.end < 340
-    assert found.rmse < 0.15
+    assert found.maximum > 0.75
