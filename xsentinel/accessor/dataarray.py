@@ -16,6 +16,7 @@ from xsentinel.io.pack import Pack
 from xsentinel.products import parcels as parcels_
 from xsentinel.products import phenology as phenology_
 from xsentinel.products import smooth as smooth_
+from xsentinel.products.phenology import Method as PhenologyMethod
 from xsentinel.products.smooth import Method as SmoothMethod
 from xsentinel.products.smooth import Variance
 
@@ -65,9 +66,19 @@ class S2DataArray(Verbs, kind="DataArray"):
 
     @borrow(phenology_.phenology)
     def phenology(
-        self, *, threshold: float = 0.2, first_month: int = 1, least: float = 0.0, years: tuple[int, int] | None = None
+        self,
+        *,
+        method: PhenologyMethod = "threshold",
+        threshold: float = 0.2,
+        first_month: int = 1,
+        least: float = 0.0,
+        years: tuple[int, int] | None = None,
+        weights: xr.DataArray | None = None,
+        fitted: bool | Sequence[object] = False,
     ) -> xr.Dataset:
-        return phenology_.phenology(self._da, threshold=threshold, first_month=first_month, least=least, years=years)
+        return phenology_.phenology(
+            self._da, method=method, threshold=threshold, first_month=first_month, least=least, years=years, weights=weights, fitted=fitted
+        )  # fmt: skip
 
     @borrow(cog_.to_cog)
     def to_cog(

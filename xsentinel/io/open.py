@@ -16,6 +16,7 @@ from xsentinel.io.eopf import is_eopf, raws_of_eopf
 from xsentinel.io.geotiff import GeotiffReader
 from xsentinel.io.grid import join
 from xsentinel.io.offset import Harmonise, check_harmonise
+from xsentinel.io.outlines import parcels_in
 from xsentinel.io.radar import to_decibels
 from xsentinel.io.safe import FORM as SAFE_FORM
 from xsentinel.io.safe import Scene, is_safe, products_in, read_scenes
@@ -91,7 +92,8 @@ def open(  # noqa: A001  (xsentinel.open reads as xarray.open_dataset does)
     xarray.Dataset
         A variable a band (B01 … B12, B8A; VV, VH in dB) with dims (time, y, x), float32 reflectance [1];
         ``SCL`` (uint8); coordinates ``spatial_ref``, and where known ``platform``, ``sza``, ``vza``,
-        ``raa`` (degrees). Other variables of the source are kept.
+        ``raa`` (degrees). Other variables of the source are kept. Of parcels that ``to_zarr`` or ``to_netcdf`` wrote,
+        the Dataset as it was: nothing of the grid is asked for.
 
     Raises
     ------
@@ -110,6 +112,8 @@ def open(  # noqa: A001  (xsentinel.open reads as xarray.open_dataset does)
     check_harmonise(harmonise)
     request = make_request(resolution, bbox, crs, like, resampling)
     groups = _groups(_each(source), {} if chunks == "auto" else chunks, harmonise, request)
+    if (table := parcels_in([raw for raws in groups.values() for raw in raws])) is not None:
+        return table.load() if chunks is None else table
     if len(groups) > 1 and request.crs is None:
         zones = ", ".join(f"EPSG:{epsg}" for epsg in groups)
         raise GridError(f"the products lie in several UTM zones ({zones}); say which grid to bring them to: open(..., crs='{zones[:10]}')")

@@ -18,22 +18,23 @@ GEOMETRY = "geometry"
 
 
 def to_table(ds: xr.Dataset) -> gpd.GeoDataFrame:
-    """Lay statistics of parcels out as a table: a row for each parcel and date.
+    """Lay statistics of parcels out as a table: a row for each parcel and date, or parcel and year.
 
     Parameters
     ----------
     ds : xarray.Dataset
-        As ``.s2.parcels()`` gives it: (parcel, time), or (parcel); computed if it is lazy.
+        As ``.s2.parcels()`` gives it: (parcel, time), or (parcel); or ``.s2.phenology()`` of it: (year, parcel). Computed if it
+        is lazy.
 
     Returns
     -------
     geopandas.GeoDataFrame
-        ``parcel``, ``time`` if there are dates, the statistics, the other coordinates of parcels, and ``geometry``.
+        ``parcel``, ``time`` or ``year`` if there are any, the variables, the other coordinates, and ``geometry``.
 
     Raises
     ------
     XSentinelError
-        If the Dataset holds no parcels.
+        If the Dataset holds no parcels, or both dates and years.
 
     Examples
     --------
@@ -47,10 +48,12 @@ def to_table(ds: xr.Dataset) -> gpd.GeoDataFrame:
 
     if "parcel" not in ds.dims or GEOMETRY not in ds.coords:
         raise XSentinelError(f"a table is made of parcels with their geometry, as .s2.parcels() gives them; found {dict(ds.sizes)}")
-    order = ["parcel", *(["time"] if "time" in ds.dims else [])]
+    others = [d for d in ds.dims if d != "parcel"]
+    if len(others) > 1:
+        raise XSentinelError(f"the Dataset has parcels by {', '.join(map(str, others))}; a table has one of these: select variables")
     ds = ds.compute()
-    frame = ds.drop_vars(GEOMETRY).to_dataframe(dim_order=order).reset_index()
-    shapes = np.repeat(ds[GEOMETRY].values, ds.sizes.get("time", 1))
+    frame = ds.drop_vars(GEOMETRY).to_dataframe(dim_order=["parcel", *others]).reset_index()
+    shapes = np.repeat(ds[GEOMETRY].values, [ds.sizes[d] for d in others] or 1)
     return gpd.GeoDataFrame(frame, geometry=shapes, crs=ds[GEOMETRY].attrs.get("crs"))
 
 

@@ -14,6 +14,7 @@ import xarray as xr
 from xsentinel.cube import grid_mapping_name
 from xsentinel.errors import WriteError
 from xsentinel.io.cog import to_cog
+from xsentinel.io.outlines import encode_outlines
 from xsentinel.io.pack import Pack, pack_floats
 from xsentinel.io.place import check_zarr_name, in_place_of, progress_bar
 from xsentinel.io.zarr_layout import Layout, check_layout, cut_for, geo_attrs, on_grid, rechunk, with_gdal_crs
@@ -68,12 +69,13 @@ def to_zarr(
     overwrite: bool = False,
     progress: bool = False,
 ) -> None:
-    """Write a cube or maps to a Zarr store with CF and GeoZarr attributes.
+    """Write a cube, maps or parcels to a Zarr store with CF and GeoZarr attributes.
 
     Parameters
     ----------
     ds : xarray.Dataset
-        Chunks that are ragged inside are made regular.
+        Chunks that are ragged inside are made regular. Outlines of parcels become text (hexadecimal well-known binary), which
+        `xsentinel.open` turns back, and ``shapely.from_wkb``; text that is missing becomes ''.
     path : path
         A folder, new unless ``overwrite``.
     zarr_format : {3, 2}
@@ -124,7 +126,7 @@ def to_netcdf(
     overwrite: bool = False,
     progress: bool = False,
 ) -> list[str]:
-    """Write a cube or maps to one compressed NetCDF-4 file with CF attributes.
+    """Write a cube, maps or parcels to one compressed NetCDF-4 file with CF attributes.
 
     Parameters
     ----------
@@ -166,9 +168,9 @@ def _plain_attrs(ds: xr.Dataset) -> xr.Dataset:
 
 
 def portable(ds: xr.Dataset) -> xr.Dataset:
-    """Drop how the source was encoded, keep which coordinate holds the CRS; text as variable-length strings."""
+    """Drop how the source was encoded, keep which coordinate holds the CRS; text and outlines as variable-length strings."""
     mapping = {v: m for v in ds.data_vars if {"y", "x"} <= set(ds[v].dims) and (m := grid_mapping_name(ds[v]))}
-    clean = ds.drop_encoding()
+    clean = encode_outlines(ds.drop_encoding())
     # fixed-length text has no Zarr 3 specification, and zarr warns of it
     texts = {v: clean[v].compute().astype(object) for v in clean.variables if clean[v].dtype.kind in "UT"}
     placed = {v: clean[v].assign_attrs(grid_mapping=m) for v, m in mapping.items()}
