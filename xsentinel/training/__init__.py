@@ -9,9 +9,10 @@ from xsentinel.errors import XSentinelError
 
 if TYPE_CHECKING:
     from xsentinel.training.confirmed import reliable
+    from xsentinel.training.crop_presets import CropPreset
     from xsentinel.training.crops import train_crops
     from xsentinel.training.dynamics import train_dynamics
-    from xsentinel.training.dynamics_presets import DynamicsPreset
+    from xsentinel.training.dynamics_presets import DynamicsPreset, Stage
     from xsentinel.training.dynamics_scores import evaluate_dynamics
     from xsentinel.training.evaluate import evaluate_lai
     from xsentinel.training.fusion import train_fusion
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
 __all__ = [
     "LANDCOVER_PRESETS",
     "PRESETS",
+    "CropPreset",
     "DynamicsPreset",
     "FusionPreset",
     "FusionSource",
     "LandcoverPreset",
     "Preset",
+    "Stage",
     "evaluate_dynamics",
     "evaluate_fusion",
     "evaluate_lai",
@@ -48,11 +51,13 @@ __all__ = [
 _HOMES = {
     "LANDCOVER_PRESETS": "landcover_presets",
     "PRESETS": "presets",
+    "CropPreset": "crop_presets",
     "DynamicsPreset": "dynamics_presets",
     "FusionPreset": "fusion_presets",
     "FusionSource": "fusion_series",
     "LandcoverPreset": "landcover_presets",
     "Preset": "presets",
+    "Stage": "dynamics_presets",
     "evaluate_dynamics": "dynamics_scores",
     "evaluate_fusion": "fusion_scores",
     "evaluate_lai": "evaluate",
