@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from xsentinel.training.crop_scores import evaluate_crops
     from xsentinel.training.crops import train_crops
     from xsentinel.training.dynamics import train_dynamics
-    from xsentinel.training.dynamics_presets import DYNAMICS_PRESETS, DynamicsPreset
+    from xsentinel.training.dynamics_presets import DYNAMICS_PRESETS, DynamicsPreset, Stage
     from xsentinel.training.dynamics_scores import evaluate_dynamics
     from xsentinel.training.fusion import train_fusion
     from xsentinel.training.fusion_presets import FUSION_PRESETS, FusionPreset
@@ -38,6 +38,7 @@ __all__ = [
     "FusionSource",
     "LaiPreset",
     "LandcoverPreset",
+    "Stage",
     "evaluate_crops",
     "evaluate_dynamics",
     "evaluate_fusion",
@@ -58,6 +59,7 @@ _HOMES = {
     "FUSION_PRESETS": "fusion_presets",
     "LAI_PRESETS": "lai_presets",
     "LANDCOVER_PRESETS": "landcover_presets",
+    "PRESETS": "presets",
     "CropPreset": "crop_presets",
     "DynamicsPreset": "dynamics_presets",
     "FusionPreset": "fusion_presets",
@@ -65,6 +67,8 @@ _HOMES = {
     "LaiPreset": "lai_presets",
     "LandcoverPreset": "landcover_presets",
     "evaluate_crops": "crop_scores",
+    "Preset": "presets",
+    "Stage": "dynamics_presets",
     "evaluate_dynamics": "dynamics_scores",
     "evaluate_fusion": "fusion_scores",
     "evaluate_lai": "lai_scores",
