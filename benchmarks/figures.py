@@ -16,11 +16,11 @@ def number(text: str) -> float | None:
 
 
 def seen(pattern: str) -> Find:
-    """Find the group of a pattern; lines are told apart."""
+    """Find the group of a pattern, of its alternatives the one that is there; lines are told apart."""
 
     def find(text: str) -> float | None:
         found = re.search(pattern, text, re.M)
-        return number(found[1]) if found else None
+        return number(next(g for g in found.groups() if g is not None)) if found else None
 
     return find
 
