@@ -454,7 +454,7 @@ def served() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    shown = xs.sample("romania").s2.explore(time="2018-05-02")
+    shown = xs.sample("romania").chunk(time=1, y=30).s2.explore(time="2018-05-02")  # lazy: read in threads
     server = pn.serve(shown, port=port, threaded=True, show=False, verbose=False)
     yield f"http://localhost:{port}"
     server.stop()
