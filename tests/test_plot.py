@@ -20,6 +20,7 @@ from tests.conftest import raise_if_dask_computes
 from tests.cubes import make_cube
 from xsentinel import plot as plot_module
 from xsentinel.bands import SCENE_CLASSES
+from xsentinel.plot import place
 
 RGB = ("B04", "B03", "B02")
 
@@ -254,7 +255,7 @@ def test_new_figures_are_pyplots_and_lazy_input_stays_lazy(cube: xr.Dataset) -> 
 
 
 def test_large_maps_are_thinned(monkeypatch: pytest.MonkeyPatch, maps: xr.Dataset, ax: Axes) -> None:
-    monkeypatch.setattr(plot_module, "DRAWN", 20)
+    monkeypatch.setattr(place, "DRAWN", 20)
     maps.lai.s2.plot.map(time=0, ax=ax)
     np.testing.assert_array_equal(drawn(ax), maps.lai[0, ::2, ::2])
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from xsentinel import plot as plot_
-from xsentinel import plot_compare as plot_compare_
-from xsentinel import plot_series as plot_series_
 from xsentinel.accessor.borrow import borrow
 
 if TYPE_CHECKING:
@@ -37,7 +35,7 @@ class DatasetPlot:
     def map(self, variable: str | None = None, *, time: Any = None, ax: Axes | None = None, **style: Any) -> Axes:
         return plot_.map_variable(self._ds, variable, time=time, ax=ax, **style)
 
-    @borrow(plot_series_.spectra)
+    @borrow(plot_.spectra)
     def spectra(
         self,
         *,
@@ -46,19 +44,19 @@ class DatasetPlot:
         bands: Sequence[str] | None = None,
         ax: Axes | None = None,
     ) -> Axes:
-        return plot_series_.spectra(self._ds, pixel=pixel, future=future, bands=bands, ax=ax)
+        return plot_.spectra(self._ds, pixel=pixel, future=future, bands=bands, ax=ax)
 
-    @borrow(plot_series_.series)
+    @borrow(plot_.series)
     def series(
         self, variable: str | None = None, *, pixel: tuple[int, int] | None = None, parcel: Any = None, ax: Axes | None = None
     ) -> Axes:
-        return plot_series_.series(self._ds, variable, pixel=pixel, parcel=parcel, ax=ax)
+        return plot_.series(self._ds, variable, pixel=pixel, parcel=parcel, ax=ax)
 
-    @borrow(plot_compare_.calendar)
+    @borrow(plot_.calendar)
     def calendar(self, *, ax: Axes | None = None) -> Axes:
-        return plot_compare_.calendar(self._ds, ax=ax)
+        return plot_.calendar(self._ds, ax=ax)
 
-    @borrow(plot_series_.phase)
+    @borrow(plot_.phase)
     def phase(
         self,
         band: str,
@@ -67,7 +65,7 @@ class DatasetPlot:
         others: Mapping[str, xr.Dataset] | None = None,
         ax: Axes | None = None,
     ) -> Axes:
-        return plot_series_.phase(self._ds, band, pixel=pixel, others=others, ax=ax)
+        return plot_.phase(self._ds, band, pixel=pixel, others=others, ax=ax)
 
 
 class DataArrayPlot:
@@ -80,11 +78,11 @@ class DataArrayPlot:
     def map(self, *, time: Any = None, ax: Axes | None = None, **style: Any) -> Axes:
         return plot_.map_array(self._da, time=time, ax=ax, **style)
 
-    @borrow(plot_compare_.scatter)
+    @borrow(plot_.scatter)
     def scatter(
         self, estimate: xr.DataArray, *, limits: tuple[float, float] | None = None, bins: int = 150, ax: Axes | None = None
     ) -> Axes:
-        return plot_compare_.scatter(self._da, estimate, limits=limits, bins=bins, ax=ax)
+        return plot_.scatter(self._da, estimate, limits=limits, bins=bins, ax=ax)
 
     @borrow(plot_.map_corners)
     def corners(self, reference: xr.DataArray | None = None, *, radius: float | None = None, ax: Axes | None = None) -> Axes:
