@@ -46,7 +46,7 @@ def cube() -> xr.Dataset:
 
 
 def title(ax: Axes) -> str:
-    return ax.get_title(loc="left")
+    return ax.get_title(loc="left").replace("\n", " ")
 
 
 def drawn(ax: Axes) -> np.ndarray:
@@ -71,7 +71,7 @@ def test_rgb_stretches_all_bands_alike(cube: xr.Dataset, ax: Axes) -> None:
     image = np.stack([cube[b].values[1] for b in RGB], -1)
     low, high = np.percentile(image, (5, 95))
     np.testing.assert_allclose(drawn(ax), np.clip((image - low) / (high - low), 0, 1) ** (1 / 1.4), atol=1e-5)
-    assert title(ax) == "B04 B03 B02  2019-04-06"
+    assert title(ax) == "true colour (B04 B03 B02)  2019-04-06"
     assert ax.images[0].get_extent() == [600_000, 600_320, 4_999_780, 5_000_020]
     assert ax.images[0].origin == "upper"
     assert list(ax.get_xticks()) == []
@@ -114,7 +114,7 @@ def test_clouds_do_not_darken_the_ground(cube: xr.Dataset, ax: Axes) -> None:
 
 def test_which_date_is_drawn(cube: xr.Dataset) -> None:
     def shown(ds: xr.Dataset, time: Any = None) -> str:
-        return title(ds.s2.plot.rgb(time=time, ax=Figure().subplots())).removeprefix("B04 B03 B02").strip()
+        return title(ds.s2.plot.rgb(time=time, ax=Figure().subplots())).removeprefix("true colour (B04 B03 B02)").strip()
 
     gappy = cube.copy(deep=True)
     gappy.B04[0, :6], gappy.B04[2, :2] = np.nan, np.nan

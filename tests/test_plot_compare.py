@@ -17,7 +17,7 @@ def test_scatter_says_the_scores():
     assert "RMSE 0.500" in text
     assert "bias +0.500" in text
     assert f"n {n:,}" in text
-    assert ax.get_xlabel() == "reference: leaf area index [m2 m-2]"
+    assert ax.get_xlabel() == "reference: leaf area index [m² m⁻²]"
     counts = ax.collections[0].get_array()
     assert 0.98 * n < np.nansum(counts) <= n
     with pytest.raises(xs.GridError, match="same pixels"):
@@ -51,7 +51,7 @@ def test_series_of_parcels_and_pixels():
     table = maps().s2.parcels(fields())
     ax = table.s2.plot.series("mean", parcel=5)
     np.testing.assert_allclose(ax.lines[0].get_ydata(), table["mean"].sel(parcel=5))
-    assert ax.collections[0].get_label() == "± 2 standard deviations"
+    assert ax.collections[0].get_label() == "± 2 standard deviations of the pixels"
     assert "parcel 5" in ax.get_title(loc="left")
     with pytest.raises(xs.XSentinelError, match="parcel 99 is not there"):
         table.s2.plot.series("mean", parcel=99)
@@ -62,4 +62,4 @@ def test_series_with_an_interval():
     ds = lai.to_dataset().assign(lai_lower=(lai - 1).assign_attrs(confidence=0.9), lai_upper=lai + 1)
     ax = ds.s2.plot.series(pixel=(0, 1))
     assert ax.collections[0].get_label() == "90% interval"
-    assert ax.get_ylabel() == "lai [m2 m-2]"
+    assert ax.get_ylabel() == "lai [m² m⁻²]"

@@ -31,15 +31,24 @@ def series_of(ds: xr.Dataset, name: str, pixel: tuple[int, int] | None) -> npt.N
 
 def shade_of(ds: xr.Dataset, name: str, pixel: tuple[int, int] | None) -> tuple[npt.NDArray[Any], npt.NDArray[Any], str] | None:
     """Give the lower and the upper end of what is shaded, and what it is."""
-    if f"{name}_lower" in ds and f"{name}_upper" in ds:
-        low, high = (series_of(ds, f"{name}_{end}", pixel) for end in ("lower", "upper"))
-        share = ds[f"{name}_lower"].attrs.get("confidence")
-        return low, high, f"{share:.0%} interval" if share else "interval"
+    for lower, upper in _ends(name):
+        if lower in ds and upper in ds:
+            low, high = (series_of(ds, end, pixel) for end in (lower, upper))
+            share = ds[lower].attrs.get("confidence")
+            return low, high, f"{100 * share:g}% interval" if share else "interval"
     beside = f"{name}_std" if f"{name}_std" in ds else name.removesuffix("mean") + "std"
     if beside == name or beside not in ds:
         return None
     middle, spread = series_of(ds, name, pixel), series_of(ds, beside, pixel)
-    return middle - 2 * spread, middle + 2 * spread, "± 2 standard deviations"
+    of_pixels = "area: standard_deviation" in str(ds[beside].attrs.get("cell_methods", ""))
+    return middle - 2 * spread, middle + 2 * spread, "± 2 standard deviations" + (" of the pixels" if of_pixels else "")
+
+
+def _ends(name: str) -> list[tuple[str, str]]:
+    """Name the ends of an interval, and the same statistic of them over parcels: of lai_mean lai_lower_mean and lai_upper_mean."""
+    stem, _, statistic = name.rpartition("_")
+    ends = [(f"{name}_lower", f"{name}_upper")]
+    return ends + ([(f"{stem}_lower_{statistic}", f"{stem}_upper_{statistic}")] if stem else [])
 
 
 def observed_of(ds: xr.Dataset, pixel: tuple[int, int] | None) -> npt.NDArray[np.bool_] | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xsentinel.bands import SCENE_CLASSES
-from xsentinel.classes import SAFE_COLOURS
+from xsentinel.bands import BANDS, SCENE_CLASSES
+from xsentinel.classes import SAFE_COLOURS, palette
 from xsentinel.cube import encoding_of
 from xsentinel.kernels.scale import decode
 
@@ -22,19 +23,60 @@ GAMMA = 1.4
 MISSING = "#b8b8b8"
 """Grey of pixels without data."""
 
+NOTHING = "#f2f2f2"
+"""Light grey of flags that have nothing to say."""
+
 PALETTES = {"lai": "YlGn", "fapar": "YlGn", "fcover": "YlGn", "ccc": "YlGn", "cwc": "YlGnBu"}
 """Colour maps with even steps of lightness, readable by the colour-blind; viridis for the rest."""
 
-UNITS = {"m2 m-2": "m² m⁻²", "ug cm-2": "µg cm⁻²", "g cm-2": "g cm⁻²", "1": ""}
+SPREADS = "magma"
+"""Colour map of standard deviations and widths of intervals: dark where one is sure."""
+
+UNITS = {"1": "", "percent": "%", "degree": "°", "degrees": "°"}
+"""Units that are written otherwise than in CF."""
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 LEGEND = 9
 """Flags that get a colour at most where they have none of their own."""
 
 
+def palette_of(name: str) -> str:
+    """Give the colour map of a variable.
+
+    Examples
+    --------
+    >>> palette_of("lai"), palette_of("lai_std"), palette_of("NDVI")
+    ('YlGn', 'magma', 'viridis')
+    """
+    return SPREADS if name.endswith(("_std", "_width")) else PALETTES.get(name, "viridis")
+
+
 def unit_of(layer: xr.DataArray) -> str:
-    """Give the unit as a person writes it, '' for none."""
+    """Give the unit as a person writes it, '' for none.
+
+    Examples
+    --------
+    >>> unit_of(xr.DataArray(attrs={"units": "m2 m-2"})), unit_of(xr.DataArray(attrs={"units": "ug cm-2"}))
+    ('m² m⁻²', 'µg cm⁻²')
+    """
     unit = str(layer.attrs.get("units", ""))
-    return UNITS.get(unit, unit)
+    raised = re.sub(r"(?<=[A-Za-z])-?\d+\b", lambda power: power[0].translate(RAISED), unit)
+    return UNITS.get(unit, re.sub(r"\bug\b", "µg", raised))
+
+
+def quantity_of(layer: xr.DataArray) -> str:
+    """Give the name of a layer with its unit; of a band of reflectance, that word.
+
+    Examples
+    --------
+    >>> quantity_of(xr.DataArray(0.0, name="lai", attrs={"units": "m2 m-2"})), quantity_of(xr.DataArray(0.0, name="B08"))
+    ('lai [m² m⁻²]', 'B08, reflectance')
+    """
+    unit, band = unit_of(layer), BANDS.get(str(layer.name))
+    if not unit and band is not None:
+        return f"{layer.name}, {'backscatter [dB]' if band.is_radar else 'reflectance'}"
+    return f"{layer.name} [{unit}]" if unit else str(layer.name)
 
 
 def reflectance_of(band: xr.DataArray) -> npt.NDArray[np.float32]:
@@ -62,7 +104,7 @@ def value_limits(name: str, values: npt.NDArray[Any]) -> tuple[float, float]:
     return bottom, max(float(high), bottom + 1e-6)
 
 
-def stretch_limits(image: npt.NDArray[np.float32], stretch: tuple[float, float]) -> tuple[float, float]:
+def stretch_limits(image: npt.NDArray[np.float32], stretch: tuple[float, float], *, apart: bool = False) -> tuple[Any, Any]:
     """Give the reflectances that become black and white: percentiles of all bands, cloud and snow left out unless they are the most.
 
     Parameters
@@ -70,17 +112,21 @@ def stretch_limits(image: npt.NDArray[np.float32], stretch: tuple[float, float])
     image : array (y, x, 3), reflectance [1], NaN where missing
     stretch : (float, float)
         Percentiles.
+    apart : bool
+        Whether each band has limits of its own, arrays of 3, instead of two numbers for all.
     """
     there = np.isfinite(image).all(-1)
     ground = there & ~(image > BRIGHT).all(-1)
     sample = image[ground if 2 * ground.sum() > there.sum() else there]
-    low, high = np.percentile(sample, stretch) if sample.size else (0.0, 1.0)
-    return float(low), float(high)
+    if not sample.size:
+        return 0.0, 1.0
+    low, high = np.percentile(sample, stretch, axis=0 if apart else None)
+    return (low.astype(np.float32), high.astype(np.float32)) if apart else (float(low), float(high))
 
 
-def stretched(image: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.float32]:
+def stretched(image: npt.NDArray[np.float32], low: Any, high: Any) -> npt.NDArray[np.float32]:
     """Give the colours of reflectances, 0…1, grey where a band is missing."""
-    shown: npt.NDArray[np.float32] = np.clip((image - low) / max(high - low, 1e-6), 0, 1) ** (1 / GAMMA)
+    shown: npt.NDArray[np.float32] = np.clip((image - low) / np.maximum(high - low, np.float32(1e-6)), 0, 1) ** (1 / GAMMA)
     shown[~np.isfinite(image).all(-1)] = np.array(channels_of(MISSING)) / 255
     return shown
 
@@ -97,15 +143,18 @@ def channels_of(colour: str) -> tuple[int, ...]:
 
 
 def flag_colours(layer: xr.DataArray, codes: npt.NDArray[Any]) -> list[str]:
-    """Give flags their own colours or those of scene classes; to others, light grey to 0 and distinct colours to the rest."""
+    """Give classes their own colours, those of scene classes or of a palette; to bits light grey for 0 and distinct colours."""
     legend = {c.value: c for c in SCENE_CLASSES}
     if "flag_values" in layer.attrs and layer.attrs["flag_meanings"].split() == [c.meaning for c in SCENE_CLASSES]:
         return [legend[int(code)].colour if int(code) in legend else MISSING for code in codes]
-    told = dict(zip(np.atleast_1d(layer.attrs.get("flag_values", [])).tolist(), layer.attrs.get("flag_colors", "").split(), strict=False))
-    if told:
-        return [told.get(int(code), "#f2f2f2" if code == 0 else MISSING) for code in codes]
+    known = np.atleast_1d(layer.attrs.get("flag_values", [])).tolist()
+    if known:
+        by_place = iter(palette(len(known)))  # so that a class has one colour in all maps
+        own = layer.attrs.get("flag_colors", "").split() or [NOTHING if k == 0 else next(by_place) for k in known]
+        told = dict(zip(known, own, strict=False))
+        return [told.get(int(code), MISSING) for code in codes]
     distinct = iter(SAFE_COLOURS)
-    return ["#f2f2f2" if code == 0 else next(distinct) for code in codes]
+    return [NOTHING if code == 0 else next(distinct) for code in codes]
 
 
 def flag_text(layer: xr.DataArray, code: int) -> str:
@@ -116,6 +165,17 @@ def flag_text(layer: xr.DataArray, code: int) -> str:
         return str(by_value.get(code, code or "no label")).replace("_", " ")
     masks = np.asarray(layer.attrs["flag_masks"]).tolist()
     return " + ".join(m.replace("_", " ") for k, m in zip(masks, meanings, strict=False) if code & k) or "none"
+
+
+def percent(share: float) -> str:
+    """Write a share.
+
+    Examples
+    --------
+    >>> percent(0.274), percent(0.0041), percent(0)
+    ('27 %', '0.4 %', '0 %')
+    """
+    return f"{100 * share:.{0 if share >= 0.01 or share == 0 else 1}f} %"
 
 
 def metres_of(layer: xr.DataArray | xr.Dataset) -> float | None:

@@ -1,5 +1,7 @@
 """Pictures behind ``.s2.plot``; matplotlib stays outside until drawn."""
 
+from xsentinel.plot.animation import animate, animate_map
+from xsentinel.plot.beside import before_after, classes, uncertainty
 from xsentinel.plot.colour import rgb
 from xsentinel.plot.compare import calendar, scatter
 from xsentinel.plot.corners import map_corners
@@ -12,7 +14,11 @@ __all__ = [
     "DRAWN",
     "LEGEND",
     "MISSING",
+    "animate",
+    "animate_map",
+    "before_after",
     "calendar",
+    "classes",
     "map_array",
     "map_corners",
     "map_variable",
@@ -21,4 +27,5 @@ __all__ = [
     "scatter",
     "series",
     "spectra",
+    "uncertainty",
 ]

@@ -12,6 +12,8 @@ import xarray as xr
 from xsentinel.errors import GridError, TimeError
 from xsentinel.kernels.scores import agreement
 from xsentinel.lines import clear_of
+from xsentinel.plot.place import colour_bar, entitle, new_axes
+from xsentinel.style import unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,20 +48,19 @@ def scatter(
     GridError
         If the two are not of the same pixels.
     """
-    import matplotlib.pyplot as plt
     from matplotlib.colors import LogNorm
 
     if reference.sizes != estimate.sizes:
         raise GridError(f"reference is {dict(reference.sizes)} and estimate {dict(estimate.sizes)}; bring them to the same pixels")
     first, second = _pairs(reference, estimate.transpose(*reference.dims))
     low, high = limits or _limits(first, second)
-    ax = plt.subplots(figsize=(5.5, 4.8), layout="constrained")[1] if ax is None else ax
+    ax = new_axes(ax, (5.8, 5))
     edges = np.linspace(low, high, bins + 1)
     counts = np.histogram2d(first, second, bins=(edges, edges))[0]
     image = ax.pcolormesh(edges, edges, np.where(counts > 0, counts, np.nan).T, norm=LogNorm(1, max(counts.max(), 2)), cmap="viridis")
-    ax.figure.colorbar(image, ax=ax, label="pairs")
     ax.plot([low, high], [low, high], color="0.3", linewidth=1, linestyle="--")
-    ax.set_aspect("equal")
+    ax.set(aspect="equal", xlim=(low, high), ylim=(low, high))
+    colour_bar(ax, image, "pairs in a cell")
     ax.set_xlabel(_named(reference, "reference"))
     ax.set_ylabel(_named(estimate, "estimate"))
     ax.text(
@@ -90,8 +91,8 @@ def _limits(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> tuple[float, f
 
 
 def _named(layer: xr.DataArray, role: str) -> str:
-    unit = layer.attrs.get("units", "")
-    return f"{role}: {layer.attrs.get('long_name', layer.name)}" + (f" [{unit}]" if unit not in ("", "1") else "")
+    unit = unit_of(layer)
+    return f"{role}: {layer.attrs.get('long_name', layer.name)}" + (f" [{unit}]" if unit else "")
 
 
 def _said(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> str:
@@ -119,11 +120,10 @@ def calendar(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
         If there are no dates, or nothing tells clouds.
     """
     import matplotlib.dates as mdates
-    import matplotlib.pyplot as plt
 
     shares, times = _clear(ds), pd.DatetimeIndex(ds["time"].values)
     years = list(range(times[0].year, times[-1].year + 1))
-    ax = plt.subplots(figsize=(10, 1.2 + 0.35 * len(years)), layout="constrained")[1] if ax is None else ax
+    ax = new_axes(ax, (10, 1.2 + 0.35 * len(years)))
     days = pd.Timestamp("2020-01-01") + pd.to_timedelta(times.day_of_year - 1, unit="D")
     rows = [years.index(y) for y in times.year]
     dots = ax.scatter(days, rows, c=100 * shares, vmin=0, vmax=100, cmap="cividis", s=60, marker="s", edgecolors="0.5", linewidths=0.3)
@@ -133,7 +133,7 @@ def calendar(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(pd.Timestamp("2019-12-28"), pd.Timestamp("2021-01-03"))  # type: ignore[arg-type]
     ax.xaxis.set_major_locator(mdates.MonthLocator())
     ax.xaxis.set_major_formatter(mdates.DateFormatter("%b"))
-    ax.set_title(f"{len(times)} dates, {(shares >= 0.5).sum()} at least half clear", fontsize="medium", loc="left")
+    entitle(ax, f"{len(times)} dates, {(shares >= 0.5).sum()} at least half clear")
     return ax
 
 

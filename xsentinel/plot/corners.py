@@ -8,6 +8,7 @@ import xarray as xr
 
 from xsentinel.accuracy.corners import corner_precision, corners
 from xsentinel.plot.maps import map_array
+from xsentinel.plot.place import entitle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,5 +53,5 @@ def map_corners(
         text = f"{there.sum()} of {len(there)} corners found again (o), the others lost (×)"
     for form, colour, table in marked:
         ax.plot(table["x"], table["y"], form, color=colour, markerfacecolor="white", markersize=4.5, markeredgewidth=1.2, zorder=4)
-    ax.set_title(f"{ax.get_title(loc='left')}  {text}".strip(), fontsize="medium", loc="left")
+    entitle(ax, f"{ax.get_title(loc='left')}  {text}")
     return ax

@@ -17,18 +17,30 @@ from xsentinel.plot.place import thin
 def pick(layers: list[xr.DataArray], time: Any) -> tuple[list[xr.DataArray], str]:
     """Select one date of layers, loaded, with the text that names it."""
     if "time" not in layers[0].dims:
-        return [b.compute() for b in layers], date_text(layers[0])
-    n = layers[0].sizes["time"]
-    note = ""
+        return loaded(layers), date_text(layers[0])
+    index, note = choose(layers[0], time)
+    picked = loaded([b.isel(time=index, missing_dims="ignore") for b in layers])
+    return picked, date_text(picked[0]) + note
+
+
+def loaded(layers: list[xr.DataArray]) -> list[xr.DataArray]:
+    """Compute layers together, so that what they share is read once."""
+    from dask.base import compute
+
+    return list(compute(*layers))
+
+
+def choose(layer: xr.DataArray, time: Any) -> tuple[int, str]:
+    """Give the index of the date that is named, or of the one that nobody named, with the words that say why."""
+    n, note = layer.sizes["time"], ""
     if time is None or isinstance(time, Choice):
-        choice = time or fullest(layers[0])
+        choice = time or fullest(layer)
         index, note = choice.index, f" ({choice.how} of {n} dates)" if n > 1 else ""
     else:
-        index = int(time) if isinstance(time, int | np.integer) else date_index(layers[0], time)
+        index = int(time) if isinstance(time, int | np.integer) else date_index(layer, time)
     if not -n <= index < n:
         raise TimeError(f"time {time!r} is not there; the cube has {n} dates, 0 to {n - 1}")
-    picked = [b.isel(time=index).compute() for b in layers]
-    return picked, date_text(picked[0]) + note
+    return index, note
 
 
 @dataclass(frozen=True)

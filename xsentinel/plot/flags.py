@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
-from xsentinel.plot.place import extent_of, finish, origin_of
-from xsentinel.style import LEGEND, MISSING, flag_colours, flag_text
+from xsentinel.plot.place import finish, legend_below, show
+from xsentinel.style import LEGEND, MISSING, flag_colours, flag_text, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
 
 def draw_flags(layer: xr.DataArray, ax: Axes, heading: str) -> Axes:
-    """Draw each combination of flags that occurs in a colour of its own, most frequent first in the legend."""
-    from matplotlib.colors import ListedColormap
-    from matplotlib.patches import Patch
-
+    """Draw each class, or combination of flags, that occurs in a colour of its own, most frequent first in the legend."""
     codes, counts = np.unique(layer.values, return_counts=True)
     codes, counts = codes[np.argsort(-counts, kind="stable")], -np.sort(-counts)
-    n = len(codes) if "flag_colors" in layer.attrs else LEGEND
+    n = len(codes) if "flag_values" in layer.attrs else LEGEND
     shown, rest = codes[:n], codes[n:]
     colours, labels = flag_colours(layer, shown), [flag_text(layer, int(k)) for k in shown]
-    index = np.zeros(layer.shape, np.intp)
-    for i, code in enumerate(shown):
-        index[layer.values == code] = i
     if rest.size:
-        index[np.isin(layer.values, rest)] = len(colours)
         colours, labels = [*colours, MISSING], [*labels, f"{rest.size} rarer combinations"]
-    ax.imshow(
-        index, extent=extent_of(layer), origin=origin_of(layer), interpolation="nearest",
-        cmap=ListedColormap(colours), vmin=-0.5, vmax=len(colours) - 0.5,
-    )  # fmt: skip
-    shares = [*counts[:n], counts[n:].sum()]
-    patches = [
-        Patch(facecolor=c, edgecolor="#888888", label=f"{text}, {100 * n / layer.size:.{0 if n / layer.size >= 0.01 else 1}f} %")
-        for c, text, n in zip(colours, labels, shares, strict=False)
-    ]
-    ax.legend(handles=patches, loc="upper left", bbox_to_anchor=(0, -0.01), borderaxespad=0, frameon=False, fontsize="x-small")
+    draw_codes(ax, layer, shown, colours)
+    shares = [*counts[:n], *([counts[n:].sum()] if rest.size else [])]
+    legend_below(ax, [(c, f"{text}, {percent(k / layer.size)}") for c, text, k in zip(colours, labels, shares, strict=True)])
     return finish(ax, layer, heading)
+
+
+def draw_codes(ax: Axes, layer: xr.DataArray, codes: npt.NDArray[Any], colours: Sequence[str]) -> AxesImage:
+    """Draw codes in their colours; those not named take the last colour."""
+    from matplotlib.colors import ListedColormap
+
+    return show(ax, places_of(layer.values, codes), layer, cmap=ListedColormap(list(colours)), vmin=-0.5, vmax=len(colours) - 0.5)
+
+
+def places_of(values: npt.NDArray[Any], codes: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Give where in a list of codes each value stands, past its end what is not in it.
+
+    Examples
+    --------
+    >>> places_of(np.array([[7, 3], [9, 7]]), np.array([3, 7]))
+    array([[1, 0],
+           [2, 1]])
+    """
+    order = np.argsort(codes)
+    found = np.minimum(np.searchsorted(codes, values, sorter=order), len(codes) - 1)
+    places: npt.NDArray[np.intp] = np.where(codes[order[found]] == values, order[found], len(codes))
+    return places

@@ -11,8 +11,8 @@ import xarray as xr
 from xsentinel.errors import GridError, XSentinelError
 from xsentinel.plot.dates import pick
 from xsentinel.plot.flags import draw_flags
-from xsentinel.plot.place import extent_of, finish, new_axes, origin_of, thin
-from xsentinel.style import MISSING, PALETTES, unit_of, value_limits, values_of
+from xsentinel.plot.place import colour_bar, finish, new_axes, show, thin
+from xsentinel.style import MISSING, palette_of, quantity_of, value_limits, values_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,24 +66,25 @@ def map_array(da: xr.DataArray, *, time: Any = None, ax: Axes | None = None, **s
     if not {"y", "x"} <= set(da.dims) <= {"time", "y", "x"}:
         raise GridError(f"{da.name} has dims {', '.join(map(str, da.dims))}; a map has (time, y, x) or (y, x): select one of others (isel)")
     (layer,), title = pick([thin(da)], time)
-    ax = new_axes(ax)
-    heading = f"{da.attrs.get('long_name', da.name)}  {title}"
-    if "flag_meanings" in da.attrs:
+    return draw_layer(layer, new_axes(ax), title, style)
+
+
+def draw_layer(layer: xr.DataArray, ax: Axes, title: str, style: dict[str, Any]) -> Axes:
+    """Draw a loaded layer (y, x) under its long name."""
+    heading = f"{layer.attrs.get('long_name', layer.name)}  {title}"
+    if "flag_meanings" in layer.attrs:
         return draw_flags(layer, ax, heading)
     values = values_of(layer)
-    chosen = {**_default_style(str(da.name), values, style), "interpolation": "nearest", **style}
-    image = ax.imshow(values, extent=extent_of(layer), origin=origin_of(layer), **chosen)
+    image = show(ax, values, layer, **{**_default_style(str(layer.name), values, style), **style})
     image.set_cmap(image.cmap.with_extremes(bad=MISSING))
-    unit = unit_of(da)
-    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.02, extend=_beyond(values, image.norm))
-    bar.set_label(f"{da.name}" + (f" [{unit}]" if unit else ""))
+    colour_bar(ax, image, quantity_of(layer), _beyond(values, image.norm))
     return finish(ax, layer, heading)
 
 
 def _default_style(name: str, values: npt.NDArray[Any], given: dict[str, Any]) -> dict[str, Any]:
     low, high = value_limits(name, values)
     limits = {} if "norm" in given else {"vmin": low, "vmax": high}
-    return {"cmap": PALETTES.get(name, "viridis"), **limits}
+    return {"cmap": palette_of(name), **limits}
 
 
 def _beyond(values: npt.NDArray[Any], norm: Any) -> Literal["neither", "min", "max", "both"]:

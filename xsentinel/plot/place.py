@@ -1,36 +1,79 @@
-"""Where a map lies: axes, pixels thinned to what is seen, extent, scale bar."""
+"""Where a map lies: axes, pixels thinned to what is seen, extent, scale bar; titles and legends that fit."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from xsentinel.cube import pixel_size
-from xsentinel.errors import GridError
+from xsentinel.errors import GridError, XSentinelError
 from xsentinel.style import metres_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.image import AxesImage
 
 DRAWN = 1600
 """Pixels along a side that are drawn at most; larger maps are thinned."""
 
+IN_A_ROW = 4
+"""Maps side by side at most."""
 
-def new_axes(ax: Axes | None) -> Axes:
-    """Give the axes back, or those of a new figure of pyplot."""
+LETTER_IN = {"medium": 0.08, "x-small": 0.047}
+"""Width of a letter on the mean, inches, of matplotlib's own font."""
+
+
+def new_axes(ax: Axes | None, size: tuple[float, float] = (7, 6)) -> Axes:
+    """Give the axes back, or those of a new figure of pyplot, of a size in inches."""
     if ax is not None:
         return ax
     from matplotlib import pyplot as plt
 
-    return plt.subplots(figsize=(7, 6), layout="constrained")[1]
+    return plt.subplots(figsize=size, layout="constrained")[1]
 
 
-def thin(layer: xr.DataArray) -> xr.DataArray:
-    """Take every n-th pixel of a map with more than are seen."""
-    step = max(1, -(-max(layer.sizes["y"], layer.sizes["x"]) // DRAWN))
+def panels(names: Sequence[str], axes: Sequence[Axes] | npt.NDArray[Any] | None, layer: xr.DataArray) -> npt.NDArray[Any]:
+    """Give an axes to each map of a layer's shape, side by side and zoomed together, or check those given.
+
+    Raises
+    ------
+    XSentinelError
+        If there are not as many axes as maps.
+    """
+    if axes is not None:
+        given = np.array(axes, object).ravel()
+        if given.size != len(names):
+            raise XSentinelError(f"axes has {given.size}; {len(names)} maps are drawn: {', '.join(names)}")
+        return given
+    from matplotlib import pyplot as plt
+
+    rows = -(-len(names) // IN_A_ROW)
+    columns = -(-len(names) // rows)
+    high = float(np.clip(4.6 * layer.sizes["y"] / layer.sizes["x"], 2.5, 7)) + 0.8
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(5.2 * columns, high * rows), sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
+    for spare in grid.ravel()[len(names) :]:
+        spare.remove()
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # type: ignore[union-attr,call-arg]
+    return grid.ravel()[: len(names)]
+
+
+def thin(layer: xr.DataArray, side: int | None = None) -> xr.DataArray:
+    """Take every n-th pixel of a map with more along a side than are seen."""
+    step = max(1, -(-max(layer.sizes["y"], layer.sizes["x"]) // (side or DRAWN)))
     return layer.isel(y=slice(None, None, step), x=slice(None, None, step)) if step > 1 else layer
+
+
+def show(ax: Axes, values: npt.NDArray[Any], layer: xr.DataArray, **style: Any) -> AxesImage:
+    """Draw the pixels of a layer where they lie."""
+    return ax.imshow(values, extent=extent_of(layer), origin=origin_of(layer), **{"interpolation": "nearest", **style})
 
 
 def extent_of(layer: xr.DataArray) -> tuple[float, float, float, float] | None:
@@ -53,13 +96,65 @@ def origin_of(layer: xr.DataArray) -> Any:
 
 def finish(ax: Axes, layer: xr.DataArray, title: str) -> Axes:
     """Give a map its title and its scale bar instead of ticks."""
-    ax.set_title(title.strip(), fontsize="medium", loc="left")
+    entitle(ax, title)
     ax.set_xticks([])
     ax.set_yticks([])
     extent, metres = extent_of(layer), metres_of(layer)
     if extent is not None and metres is not None:
         _scale_bar(ax, extent, metres)
     return ax
+
+
+def entitle(ax: Axes, title: str) -> None:
+    """Set a title in as many lines as it needs."""
+    fits = max(20, int(_room(ax) / LETTER_IN["medium"]))
+    ax.set_title(textwrap.fill(title.strip(), fits), fontsize="medium", loc="left")
+
+
+def legend_below(ax: Axes, entries: Sequence[tuple[str, str]]) -> None:
+    """Put colours and what they mean below a map, in as many columns as there is room for."""
+    from matplotlib.patches import Patch
+
+    patches = [Patch(facecolor=colour, edgecolor="#888888", label=text) for colour, text in entries]
+    columns = next(k for k in range(len(entries), 0, -1) if k == 1 or _wide([t for _, t in entries], k) <= _room(ax))
+    ax.legend(
+        handles=patches, ncols=columns, loc="upper left", bbox_to_anchor=(0, -0.01), borderaxespad=0, frameon=False, fontsize="x-small"
+    )
+
+
+def _wide(texts: Sequence[str], columns: int) -> float:
+    """Give the width of a legend, inches, filled column by column."""
+    rows = -(-len(texts) // columns)
+    longest = [max(map(len, texts[k : k + rows])) for k in range(0, len(texts), rows)]
+    return sum(0.46 + LETTER_IN["x-small"] * n for n in longest)
+
+
+def colour_bar(ax: Axes, image: ScalarMappable, label: str, extend: Literal["neither", "min", "max", "both"] = "neither") -> None:
+    """Put a colour bar as high as the map beside it."""
+    wide, high = _box(ax)
+    shrink = float(np.clip(0.85 * wide * _shape(ax) / high, 0.3, 1.0))
+    ax.figure.colorbar(image, ax=ax, shrink=shrink, aspect=22 * shrink, pad=0.02, extend=extend, label=label)
+
+
+def _box(ax: Axes) -> tuple[float, float]:
+    """Give width and height of the place of an axes, inches, before a map takes its part of it."""
+    dpi = ax.figure.dpi
+    return ax.bbox.width / dpi, ax.bbox.height / dpi
+
+
+def _shape(ax: Axes) -> float:
+    """Give height by width of what is drawn."""
+    west, east = ax.get_xlim()
+    south, north = ax.get_ylim()
+    return abs(north - south) / abs(east - west)
+
+
+def _room(ax: Axes) -> float:
+    """Give the width from a map's left edge to the right end of its place, inches."""
+    wide, high = _box(ax)
+    if ax.get_aspect() == "auto":
+        return wide
+    return (wide + min(wide, high / _shape(ax))) / 2
 
 
 def _scale_bar(ax: Axes, extent: tuple[float, float, float, float], metres: float) -> None:
