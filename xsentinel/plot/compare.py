@@ -72,6 +72,7 @@ def scatter(
         fontsize="small",
         bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none"},
     )
+    entitle(ax, _dates(reference))
     return ax
 
 
@@ -88,6 +89,14 @@ def _pairs(reference: xr.DataArray, estimate: xr.DataArray) -> tuple[npt.NDArray
 def _limits(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> tuple[float, float]:
     low, high = np.percentile(np.concatenate([first, second]), (0.1, 99.9))
     return float(low), float(max(high, low + 1e-6))
+
+
+def _dates(layer: xr.DataArray) -> str:
+    """Write the date of a layer, or how many there are from when to when; '' where it has none."""
+    if "time" not in layer.coords or np.isnat(layer["time"].values).any():
+        return ""
+    days = [str(t)[:10] for t in np.atleast_1d(layer["time"].values)]
+    return days[0] if len(days) == 1 else f"{len(days)} dates, {min(days)} to {max(days)}"
 
 
 def _named(layer: xr.DataArray, role: str) -> str:

@@ -59,7 +59,7 @@ def spectra(
     names = _names(ds, bands)
     series = [series_of(ds, name, pixel) for name in names]  # before a figure is made that nobody would close
     ax = new_axes(ax, (9, 4))
-    colours = mpl.colormaps["viridis"](np.linspace(0, 0.95, len(names)))
+    colours = mpl.colormaps["viridis"](np.linspace(0, 0.9, len(names)))
     for name, values, colour in zip(names, series, colours, strict=True):
         there = np.isfinite(values)
         ax.plot(ds["time"].values[there], values[there], ".-", color=colour, linewidth=1, markersize=3, label=_label(name))

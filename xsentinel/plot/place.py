@@ -130,7 +130,11 @@ def _wide(texts: Sequence[str], columns: int) -> float:
 
 
 def colour_bar(ax: Axes, image: ScalarMappable, label: str, extend: Literal["neither", "min", "max", "both"] = "neither") -> None:
-    """Put a colour bar as high as the map beside it."""
+    """Put a colour bar as high as the map beside it; where no layout makes room for it, it takes some of the map's place."""
+    figure = ax.get_figure(root=True)
+    if figure is not None and figure.get_layout_engine() is not None:
+        figure.colorbar(image, cax=ax.inset_axes((1.02, 0, 0.035, 1)), extend=extend, label=label)
+        return
     wide, high = _box(ax)
     shrink = float(np.clip(0.85 * wide * _shape(ax) / high, 0.3, 1.0))
     ax.figure.colorbar(image, ax=ax, shrink=shrink, aspect=22 * shrink, pad=0.02, extend=extend, label=label)
