@@ -346,3 +346,24 @@ def test_no_scale_bar_where_metres_are_not_known(maps: xr.Dataset) -> None:
         ax = Figure().subplots()
         unknown.s2.plot.map(ax=ax)
         assert bar_of(ax) is None
+
+
+# ---- words -----------------------------------------------------------------------------------------------------------
+
+
+def test_long_titles_break_where_they_must(maps: xr.Dataset) -> None:
+    long = maps.lai.assign_attrs(long_name="standard deviation of leaf area index over Monte Carlo dropout")
+    ax = long.s2.plot.map(ax=plt.subplots(figsize=(4, 4), layout="constrained")[1])
+    assert ax.get_title(loc="left").splitlines()[-1] == "2019-04-01 (most data of 2 dates)"
+    ax.figure.canvas.draw()
+    for text in (ax._left_title, ax.images[0].colorbar.ax.yaxis.label):
+        box = text.get_window_extent()
+        assert -0.1 <= box.x0 < box.x1 <= ax.figure.bbox.x1 + 0.1
+
+
+def test_colour_bar_is_as_high_as_the_map(maps: xr.Dataset) -> None:
+    for shape in ({"y": slice(10)}, {"x": slice(10)}):
+        ax = maps.lai.isel(time=0, **shape).s2.plot.map(vmin=-9, vmax=99)  # without arrows
+        ax.figure.canvas.draw()
+        bar = ax.images[0].colorbar.ax
+        assert bar.get_window_extent().height == pytest.approx(ax.get_window_extent().height, rel=0.01)

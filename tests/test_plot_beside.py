@@ -248,9 +248,9 @@ def test_before_and_after_share_the_stretch_of_the_composite(cube: xr.Dataset, m
     for ax, (ds, k) in zip(axes, [(cube, 0), (cube, 1), (monthly, 0)], strict=True):
         np.testing.assert_allclose(drawn(ax), colours(ds, k, limits), atol=1e-5)
     assert [title(ax) for ax in axes] == [
-        "2019-04-01",
-        "2019-04-06",
-        "median of 2 dates, 2019-04-01 to 2019-04-09; true colour (B04 B03 B02)",
+        "2019-04-01, 100 % clear",
+        "2019-04-06, 33 % clear",
+        "median of 2 dates, 2019-04-01 to 2019-04-09 true colour (B04 B03 B02)",
     ]
 
 
@@ -258,12 +258,12 @@ def test_which_dates_are_drawn_before(cube: xr.Dataset, monthly: xr.Dataset, mon
     def titles(after: xr.Dataset, time: Any) -> list[str]:
         return [title(ax) for ax in cube.s2.plot.before_after(after, time=time)]
 
-    assert titles(monthly, "2019-04-16")[0] == "2019-04-16"
+    assert titles(monthly, "2019-04-16")[0] == "2019-04-16, 100 % clear"
     assert len(titles(monthly, "2019-04-16")) == 2
     assert [t[:10] for t in titles(monthly, -1)] == ["2019-04-11", "2019-04-16", "median of "]
     assert len(titles(monthly, None)) == 3
     masked = cube.s2.mask_clouds()
-    assert titles(masked, "2019-04-06") == ["2019-04-06", "2019-04-06, after; true colour (B04 B03 B02)"]
+    assert titles(masked.drop_vars("SCL"), "2019-04-06")[1] == "2019-04-06, after  true colour (B04 B03 B02)"
     whole = cube.s2.composite("YS", method="mean")
     monkeypatch.setattr(beside, "BEFORE", 2)
     assert [t[:10] for t in titles(whole, "2019")[:-1]] == ["2019-04-01", "2019-04-16"]

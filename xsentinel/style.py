@@ -175,6 +175,8 @@ def percent(share: float) -> str:
     >>> percent(0.274), percent(0.0041), percent(0)
     ('27 %', '0.4 %', '0 %')
     """
+    if 0 < share < 0.0005:
+        return "<0.1 %"
     return f"{100 * share:.{0 if share >= 0.01 or share == 0 else 1}f} %"
 
 

@@ -13,11 +13,12 @@ import xarray as xr
 
 from xsentinel.cube import date_index
 from xsentinel.errors import TimeError, XSentinelError
+from xsentinel.lines import clear_of
 from xsentinel.plot.colour import check_stretch, colour_layers, image_of, limits_of
-from xsentinel.plot.dates import choose, date_text, loaded, pick
+from xsentinel.plot.dates import choose, loaded, pick
 from xsentinel.plot.maps import draw_layer
 from xsentinel.plot.place import finish, panels, show, thin
-from xsentinel.style import stretched
+from xsentinel.style import percent, stretched
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +71,8 @@ def uncertainty(
             f"{', '.join(names) or 'nothing'}. Estimates get them by samples, as in ds.s2.lai(model='unet', samples=30)"
         )
     layers, title = pick([thin(a) for a in (ds[variable], *beside[variable])], time)
-    for layer, ax in zip(layers, (axes := panels([str(a.name) for a in layers], axes, layers[0])), strict=True):
+    axes = panels([str(a.name) for a in layers], axes, layers[0])
+    for layer, ax in zip(layers, axes, strict=True):
         draw_layer(layer, ax, title, {} if layer is layers[0] else {"vmin": 0.0})
     return axes
 
@@ -125,7 +127,8 @@ def classes(
         found = ", ".join(there) or "none"
         raise XSentinelError(f"{variable or 'a map'} with flag_values is not there to draw; maps of classes in the dataset: {found}")
     layers, title = pick([thin(a) for a in (ds[variable], *([ds["confidence"]] if "confidence" in ds else []))], time)
-    for layer, ax in zip(layers, (axes := panels([str(a.name) for a in layers], axes, layers[0])), strict=True):
+    axes = panels([str(a.name) for a in layers], axes, layers[0], entries=len(np.unique(layers[0])))
+    for layer, ax in zip(layers, axes, strict=True):
         draw_layer(layer, ax, title, {"vmin": 0.0, "vmax": 1.0})
     return axes
 
@@ -174,7 +177,7 @@ def before_after(
     >>> monthly = cube.s2.mask_clouds().s2.composite("MS")
     >>> axes = before_after(cube, monthly, time="2018-08-05")
     >>> [ax.get_title(loc="left").replace("\n", " ") for ax in axes]
-    ['2018-08-05', 'median of 5 dates, 2018-08-01 to 2018-08-31; true colour (B04 B03 B02)']
+    ['2018-08-05, 33 % clear', 'median of 5 dates, 2018-08-01 to 2018-08-31 true colour (B04 B03 B02)']
     """
     check_stretch(stretch)
     (before, words), (made, _) = colour_layers(ds, bands), colour_layers(after, bands)
@@ -183,12 +186,22 @@ def before_after(
     parts = loaded(parts)
     images = [image_of(parts[k : k + 3]) for k in range(0, len(parts), 3)]
     limits = limits_of(images[-1] if np.isfinite(images[-1]).any() else np.concatenate(images), stretch, made)
-    titles = [*(date_text(parts[3 * k]) for k in range(len(pairing.before))), f"{_made_of(after, made[0], pairing)}; {words}"]
+    titles = [*_days(ds, pairing.before), f"{_made_of(after, made[0], pairing)}  {words}"]
     axes = panels(titles, axes, parts[0])
     for ax, image, layer, title in zip(axes, images, parts[::3], titles, strict=True):
         show(ax, stretched(image, *limits), layer)
         finish(ax, layer, title)
     return axes
+
+
+def _days(ds: xr.Dataset, dates: list[int]) -> list[str]:
+    """Write dates, and how much of each is clear where scene classes tell."""
+    days = [str(t)[:10] for t in ds["time"].values[dates]]
+    clear = clear_of(ds) if "SCL" in ds else None
+    if clear is None or "time" not in clear.dims:
+        return days
+    shares = clear.isel(time=dates).mean(("y", "x")).values
+    return [f"{day}, {percent(share)} clear" for day, share in zip(days, shares, strict=True)]
 
 
 @dataclass(frozen=True)

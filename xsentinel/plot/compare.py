@@ -135,7 +135,8 @@ def calendar(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ax = new_axes(ax, (10, 1.2 + 0.35 * len(years)))
     days = pd.Timestamp("2020-01-01") + pd.to_timedelta(times.day_of_year - 1, unit="D")
     rows = [years.index(y) for y in times.year]
-    dots = ax.scatter(days, rows, c=100 * shares, vmin=0, vmax=100, cmap="cividis", s=60, marker="s", edgecolors="0.5", linewidths=0.3)
+    mark: Any = _tall(ax, times)
+    dots = ax.scatter(days, rows, c=100 * shares, vmin=0, vmax=100, cmap="cividis", s=144, marker=mark, edgecolors="0.5", linewidths=0.3)
     ax.figure.colorbar(dots, ax=ax, label="clear [%]", pad=0.01)
     ax.set_yticks(range(len(years)), [str(y) for y in years])
     ax.set_ylim(len(years) - 0.5, -0.5)
@@ -144,6 +145,14 @@ def calendar(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_formatter(mdates.DateFormatter("%b"))
     entitle(ax, f"{len(times)} dates, {(shares >= 0.5).sum()} at least half clear")
     return ax
+
+
+def _tall(ax: Axes, times: pd.DatetimeIndex) -> list[tuple[float, float]]:
+    """Give the corners of a mark twelve points high, and as wide as the nearest two dates leave room for, up to four days."""
+    gaps = np.diff(times.normalize().unique().sort_values()) / np.timedelta64(1, "D")
+    day = ax.bbox.width / ax.figure.dpi * 72 / 371
+    half = min(0.9 * day * float(np.clip(gaps.min(initial=4), 1, 4)) / 12, 1.0)
+    return [(-half, -1), (half, -1), (half, 1), (-half, 1)]
 
 
 def _clear(ds: xr.Dataset) -> npt.NDArray[np.float64]:

@@ -25,7 +25,7 @@ DRAWN = 1600
 IN_A_ROW = 4
 """Maps side by side at most."""
 
-LETTER_IN = {"medium": 0.08, "x-small": 0.047}
+LETTER_IN = {"medium": 0.08, "x-small": 0.048}
 """Width of a letter on the mean, inches, of matplotlib's own font."""
 
 
@@ -38,8 +38,10 @@ def new_axes(ax: Axes | None, size: tuple[float, float] = (7, 6)) -> Axes:
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 
-def panels(names: Sequence[str], axes: Sequence[Axes] | npt.NDArray[Any] | None, layer: xr.DataArray) -> npt.NDArray[Any]:
+def panels(names: Sequence[str], axes: Sequence[Axes] | npt.NDArray[Any] | None, layer: xr.DataArray, entries: int = 0) -> npt.NDArray[Any]:
     """Give an axes to each map of a layer's shape, side by side and zoomed together, or check those given.
+
+    ``entries`` of a legend, of half the width each, get room below.
 
     Raises
     ------
@@ -55,7 +57,7 @@ def panels(names: Sequence[str], axes: Sequence[Axes] | npt.NDArray[Any] | None,
 
     rows = -(-len(names) // IN_A_ROW)
     columns = -(-len(names) // rows)
-    high = float(np.clip(4.6 * layer.sizes["y"] / layer.sizes["x"], 2.5, 7)) + 0.8
+    high = float(np.clip(4.6 * layer.sizes["y"] / layer.sizes["x"], 2.5, 7)) + 0.8 + 0.07 * entries
     figure, grid = plt.subplots(
         rows, columns, figsize=(5.2 * columns, high * rows), sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
@@ -106,9 +108,10 @@ def finish(ax: Axes, layer: xr.DataArray, title: str) -> Axes:
 
 
 def entitle(ax: Axes, title: str) -> None:
-    """Set a title in as many lines as it needs."""
+    """Set a title in as many lines as it needs, broken between its parts, which two spaces divide, if that is enough."""
     fits = max(20, int(_room(ax) / LETTER_IN["medium"]))
-    ax.set_title(textwrap.fill(title.strip(), fits), fontsize="medium", loc="left")
+    parts = [title.strip()] if len(title.strip()) <= fits else title.strip().split("  ")
+    ax.set_title("\n".join(textwrap.fill(part, fits) for part in parts), fontsize="medium", loc="left")
 
 
 def legend_below(ax: Axes, entries: Sequence[tuple[str, str]]) -> None:
@@ -123,9 +126,8 @@ def legend_below(ax: Axes, entries: Sequence[tuple[str, str]]) -> None:
 
 
 def _wide(texts: Sequence[str], columns: int) -> float:
-    """Give the width of a legend, inches, filled column by column."""
-    rows = -(-len(texts) // columns)
-    longest = [max(map(len, texts[k : k + rows])) for k in range(0, len(texts), rows)]
+    """Give the width of a legend, inches, filled column by column, the first of them with what is over."""
+    longest = [max(map(len, column)) for column in np.array_split(np.array(texts, object), columns)]
     return sum(0.46 + LETTER_IN["x-small"] * n for n in longest)
 
 
@@ -142,8 +144,12 @@ def colour_bar(ax: Axes, image: ScalarMappable, label: str, extend: Literal["nei
 
 def _box(ax: Axes) -> tuple[float, float]:
     """Give width and height of the place of an axes, inches, before a map takes its part of it."""
-    dpi = ax.figure.dpi
-    return ax.bbox.width / dpi, ax.bbox.height / dpi
+    dpi, place, root = ax.figure.dpi, ax.get_subplotspec(), ax.get_figure(root=True)
+    if place is None or root is None or root.get_layout_engine() is None:
+        return ax.bbox.width / dpi, ax.bbox.height / dpi
+    rows, columns = place.get_gridspec().get_geometry()  # where a layout will use nearly all of the figure, once it is drawn
+    wide, high = ax.figure.bbox.width / dpi / columns, ax.figure.bbox.height / dpi / rows
+    return 0.94 * wide * len(place.colspan), 0.9 * high * len(place.rowspan)
 
 
 def _shape(ax: Axes) -> float:
