@@ -44,9 +44,9 @@ def places_of(values: npt.NDArray[Any], codes: npt.NDArray[Any]) -> npt.NDArray[
 
     Examples
     --------
-    >>> places_of(np.array([[7, 3], [9, 7]]), np.array([3, 7]))
-    array([[1, 0],
-           [2, 1]])
+    >>> places_of(np.array([[7, 3], [9, 7]]), np.array([7, 3]))
+    array([[0, 1],
+           [2, 0]])
     """
     order = np.argsort(codes)
     found = np.minimum(np.searchsorted(codes, values, sorter=order), len(codes) - 1)
