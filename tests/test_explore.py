@@ -303,6 +303,17 @@ def test_a_cube_larger_than_memory_opens_at_once_and_reads_what_is_looked_at(big
     np.testing.assert_allclose(image(page)["v2"][-1, 0], (1002 + row % 700 + column % 500) * 1e-4, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("at_once", "date"), [(1000, 1), (40, 2), (1, 0)])
+def test_the_first_date_is_the_clearest_of_what_is_read_in_a_moment(
+    cube: xr.Dataset, at_once: int, date: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xsentinel.explore.AT_ONCE", at_once)
+    scl = np.full((3, 12, 16), 4, np.uint8)
+    scl[0], scl[1, 6:, 8:12], scl[2, :6] = 9, 8, 3  # all; half of the chunk in the middle; all but it
+    clouded = cube.assign(SCL=cube["SCL"].copy(data=scl)).chunk(y=6, x=8)
+    assert clouded.s2.explore().page().now == date
+
+
 def test_what_takes_long_is_read_in_pieces_chosen_colours_staying(big: tuple[xr.Dataset, Counted], monkeypatch: pytest.MonkeyPatch) -> None:
     small = big[0].isel(y=slice(0, 2196), x=slice(0, 1098), time=slice(0, 2))
     monkeypatch.setattr("xsentinel.explore.reading.AT_ONCE", 2_000_000)
@@ -443,7 +454,7 @@ def served() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    shown = xs.sample("romania").s2.explore(time="2018-05-02")
+    shown = xs.sample("romania").chunk(time=1, y=30).s2.explore(time="2018-05-02")  # lazy: read in threads
     server = pn.serve(shown, port=port, threaded=True, show=False, verbose=False)
     yield f"http://localhost:{port}"
     server.stop()

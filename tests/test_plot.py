@@ -367,3 +367,8 @@ def test_colour_bar_is_as_high_as_the_map(maps: xr.Dataset) -> None:
         ax.figure.canvas.draw()
         bar = ax.images[0].colorbar.ax
         assert bar.get_window_extent().height == pytest.approx(ax.get_window_extent().height, rel=0.01)
+
+
+def test_order_of_dims_does_not_matter(maps: xr.Dataset, ax: Axes) -> None:
+    maps.lai.transpose("x", "time", "y").s2.plot.map(time=0, ax=ax)
+    np.testing.assert_array_equal(drawn(ax), maps.lai[0])

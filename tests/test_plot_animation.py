@@ -121,6 +121,12 @@ def test_files(cube: xr.Dataset, tmp_path: Path, suffix: str, capsys: pytest.Cap
         assert path.read_text().count("data:image/png;base64") == 3
 
 
+def test_long_players_are_whole(cube: xr.Dataset) -> None:
+    with mpl.rc_context({"animation.embed_limit": 0.01}):
+        moving = cube.B04.s2.plot.animate(ax=Figure(figsize=(3, 3), dpi=60).subplots())
+        assert moving._repr_html_().count("data:image/png;base64") == 4
+
+
 def test_notebooks_show_a_player(cube: xr.Dataset) -> None:
     moving = cube.isel(time=slice(2)).B04.s2.plot.animate(ax=Figure(figsize=(2, 2), dpi=40).subplots())
     assert "<video" not in moving._repr_html_()
@@ -140,7 +146,10 @@ def test_refusals(cube: xr.Dataset, tmp_path: Path) -> None:
     refused(xs.XSentinelError, "cmap has no meaning for a colour composite", cmap="magma")
     refused(xs.XSentinelError, "vmin is 0 and vmax None; give both", vmin=0)
     refused(xs.XSentinelError, "least is 2; it is a share", least=2)
-    with pytest.raises(xs.GridError, match=r"B04 has dims y, x; an animation has \(time, y, x\)"):
+    refused(xs.XSentinelError, "bands and clouds are of colour composites", variable="B04", clouds=True)
+    with pytest.raises(xs.GridError, match=r"B04 has dims time; a map has \(time, y, x\)"):
+        cube.mean(("y", "x")).B04.s2.plot.animate()
+    with pytest.raises(xs.TimeError, match="B04 has dims y, x and no time to animate over"):
         cube.isel(time=0).s2.plot.animate(variable="B04")
     with pytest.raises(xs.TimeError, match="no dates to animate"):
         cube.isel(time=[]).s2.plot.animate(variable="B04")

@@ -11,7 +11,7 @@ from xsentinel.cube import check_times, date_index
 from xsentinel.errors import GridError, TimeError, XSentinelError
 from xsentinel.explore.layers import Layer, first_of, layers_of
 from xsentinel.explore.reading import AT_ONCE, clear_by_date
-from xsentinel.explore.window import Run, Window, cost
+from xsentinel.explore.window import Run, Window, axes_of, cost, middle
 from xsentinel.style import metres_of
 
 if TYPE_CHECKING:
@@ -45,8 +45,9 @@ def explore(
         What is shown first: "true colour", "false colour", "shortwave infrared" or a variable. By default true
         colour, else the first variable of floating point numbers, else the first map of classes.
     time : date, index or None
-        Which date is first, such as "2019-05-30" or an index; None takes the clearest by the scene classes where all
-        dates are read in a moment, else the one with the most data of what is in memory, else the first.
+        Which date is first, such as "2019-05-30" or an index; None takes the clearest by the scene classes, of
+        the whole or of its middle, where these are read in a moment; else the one with the most data of what is in memory;
+        else the first.
     stretch : (float, float)
         Percentiles of all three bands of a composite that become black and white, as in `.s2.plot.rgb()`, of the
         first view; a button takes those of the view that is shown.
@@ -146,8 +147,10 @@ def _date(ds: xr.Dataset, layer: Layer, scl: xr.DataArray | None, time: Any) -> 
             raise TimeError(f"time {time!r} is not there; the cube has {n} dates, 0 to {n - 1}")
         return index % n
     if scl is not None and "time" in scl.dims:
-        few = Window(*(Run(0, m, max(1, m // SAMPLED)) for m in (scl.sizes["y"], scl.sizes["x"])))
-        return int(clear_by_date(scl, few).argmax()) if cost(scl, few, all_dates=True) <= 4 * AT_ONCE else 0
+        whole = Window(*(Run(0, m, max(1, m // SAMPLED)) for m in (scl.sizes["y"], scl.sizes["x"])))
+        parts = (whole, middle(scl, axes_of(scl), SAMPLED))
+        few = next((part for part in parts if cost(scl, part, all_dates=True) <= 4 * AT_ONCE), None)
+        return 0 if few is None else int(clear_by_date(scl, few).argmax())
     part = layer.parts[0]
     if "time" not in part.dims or part.chunks is not None or layer.kind == "classes":
         return 0

@@ -88,6 +88,7 @@ class Page:
         self.map.fig.on_event("rangesupdate", self._moved)
         self.map.fig.on_event("tap", self._clicked)
         self.map.fig.on_change("inner_width", lambda attr, old, new: self._opened())
+        self._turns.note()
         self.refresh(opening=True)
         self._opened()
 
@@ -190,11 +191,12 @@ class Page:
             del self._kept[old]
         if reading.done.all():
             self._put(reading)
-        elif reading.cost <= AT_ONCE:
+        elif reading.cost <= AT_ONCE and not (reading.lazy and self._turns.waits):
             self._guarded(lambda: self._put(reading.read_all()))
         elif opening:
             self._put(reading)
         else:
+            self._say("reading …")
             self._turns.beside(lambda soon: self._read_in_pieces(ticket, reading, soon))
         if self._series is not None:
             self._series.mark(self.now)
@@ -202,10 +204,11 @@ class Page:
 
     def _read_in_pieces(self, ticket: int, reading: Reading, soon: Callable[[Act], None]) -> None:
         """Read piece after piece in a thread, drawn now and then, until all is read or something else is looked at."""
-        shown = -OFTEN
+        shown, parts = -OFTEN, reading.pieces()
         try:
-            self._colour_by_sample(reading)
-            for piece in reading.pieces():
+            if len(parts) > 1:
+                self._colour_by_sample(reading)
+            for piece in parts:
                 if ticket != self._ticket:
                     return
                 if not reading.has(piece):
@@ -275,7 +278,8 @@ class Page:
         (row, column), dates = pixel, pixel_of(self.content.ds, layer)
         wanted = dates.isel(y=row, x=column, drop=True)
         one = Window(Run(row, row + 1, 1), Run(column, column + 1, 1))
-        if sum(cost(part, one, all_dates=True) for part in dates.data_vars.values()) <= AT_ONCE:
+        total = sum(cost(part, one, all_dates=True) for part in dates.data_vars.values())
+        if total <= AT_ONCE and not (dates.chunks and self._turns.waits):
             self._guarded(lambda: self._tell(layer, wanted.compute(), pixel))
         else:
             self.below[:] = [pn.pane.HTML("reading the pixel …")]

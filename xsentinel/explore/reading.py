@@ -23,6 +23,8 @@ class Reading:
         self._sources = [_at(source, date) for source in sources]
         self.cost = sum(cost(source, window) for source in sources)
         """Values that are touched."""
+        self.lazy = any(source.chunks is not None for source in sources)
+        """Whether reading may take long however little is read: nobody knows what stands behind a lazy array."""
         shape = (window.y.n, window.x.n)
         missing = NO_DATA if layer.kind == "classes" else np.nan
         self.arrays: Arrays = tuple(np.full(shape, missing, np.int64 if layer.kind == "classes" else np.float32) for _ in layer.parts)
@@ -34,10 +36,8 @@ class Reading:
 
     def pieces(self) -> list[Run]:
         """Give the rows in pieces of whole chunks, each read in moderate time; one if all is."""
-        if self.cost <= AT_ONCE:
-            return [self.window.y]
         rows = pieces(self.window.y, self._sources[0].chunksizes.get("y"))
-        n_joined = max(1, int(len(rows) * AT_ONCE / 2 / self.cost))
+        n_joined = max(1, int(len(rows) * AT_ONCE / 4 / max(self.cost, 1)))
         groups = [rows[k : k + n_joined] for k in range(0, len(rows), n_joined)]
         return [Run(g[0].start, g[-1].stop, self.window.y.step) for g in groups]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xsentinel.errors import GridError, TimeError, WriteError, XSentinelError
+from xsentinel.errors import TimeError, WriteError, XSentinelError
 from xsentinel.plot.colour import check_stretch, colour_layers, image_of, limits_of
 from xsentinel.plot.dates import date_text, loaded
 from xsentinel.plot.flags import draw_codes, places_of
@@ -30,6 +31,9 @@ LOG = logging.getLogger("xsentinel")
 
 SIDE = 600
 """Pixels along a side of a frame at most; larger maps are thinned."""
+
+EMBEDDED_MB = 1000
+"""Size of a player at most; matplotlib's own limit of 20 MB leaves out the last dates of a long series."""
 
 LOOKED_AT = 12
 """Dates, spread over all, that the scale of all frames is taken from."""
@@ -118,6 +122,8 @@ def animate(
     3
     >>> player = moving.to_jshtml()
     """
+    if variable is not None and (clouds or bands != "true colour"):
+        raise XSentinelError(f"variable={variable!r} animates a map; bands and clouds are of colour composites: give one or the other")
     if variable is None:
         film = _of_colours(ds, bands, stretch, clouds, style)
     elif variable in ds:
@@ -217,10 +223,8 @@ def _of_classes(layer: xr.DataArray, words: str) -> _Film:
 def _check(layers: list[xr.DataArray]) -> None:
     """Check that there are dates to animate over."""
     for layer in layers:
-        if set(layer.dims) != {"time", "y", "x"}:
-            raise GridError(
-                f"{layer.name} has dims {', '.join(map(str, layer.dims))}; an animation has (time, y, x): select one of others (isel)"
-            )
+        if "time" not in layer.dims:
+            raise TimeError(f"{layer.name} has dims {', '.join(map(str, layer.dims))} and no time to animate over; plot.map draws one map")
     if not layers[0].sizes["time"]:
         raise TimeError("the cube has no dates to animate")
 
@@ -283,8 +287,16 @@ def _played(film: _Film, path: Any, least: float, fps: float, progress: bool, ax
     figure = ax.get_figure(root=True)
     assert figure is not None
     moving = FuncAnimation(figure, update, frames=len(dates), init_func=lambda: images, interval=1000 / fps, cache_frame_data=False)
-    moving._repr_html_ = moving.to_jshtml  # type: ignore[method-assign] # notebooks ask for it, and by default get nothing
+    moving._repr_html_ = partial(_player, moving)  # type: ignore[method-assign] # notebooks ask for it, and by default get nothing
     return moving if write is None else _written(moving, fspath(path), write, len(dates), progress)
+
+
+def _player(moving: FuncAnimation) -> str:
+    """Give a player of all frames as HTML."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({"animation.embed_limit": EMBEDDED_MB}):
+        return str(moving.to_jshtml())
 
 
 def _title(film: _Film, dates: Array, k: int) -> str:
@@ -302,7 +314,7 @@ def _writer(path: str, fps: float) -> Any:
     if suffix == ".gif":
         return animation.PillowWriter(fps=fps)  # type: ignore[arg-type]
     if suffix == ".html":
-        return animation.HTMLWriter(fps=fps, embed_frames=True)  # type: ignore[arg-type]
+        return animation.HTMLWriter(fps=fps, embed_frames=True, embed_limit=EMBEDDED_MB)  # type: ignore[arg-type]
     if suffix != ".mp4":
         raise WriteError(f"{path} has the suffix {suffix or 'none'}; an animation is written as .gif, .html or .mp4")
     if not animation.writers.is_available("ffmpeg"):

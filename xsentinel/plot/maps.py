@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from xsentinel.errors import GridError, XSentinelError
+from xsentinel.errors import XSentinelError
 from xsentinel.plot.dates import pick
 from xsentinel.plot.flags import draw_flags
 from xsentinel.plot.place import colour_bar, finish, new_axes, show, thin
@@ -63,8 +63,6 @@ def map_array(da: xr.DataArray, *, time: Any = None, ax: Axes | None = None, **s
     TimeError, GridError
         If the date is not there, or there are other dims.
     """
-    if not {"y", "x"} <= set(da.dims) <= {"time", "y", "x"}:
-        raise GridError(f"{da.name} has dims {', '.join(map(str, da.dims))}; a map has (time, y, x) or (y, x): select one of others (isel)")
     (layer,), title = pick([thin(da)], time)
     return draw_layer(layer, new_axes(ax), title, style)
 

@@ -68,7 +68,17 @@ def panels(names: Sequence[str], axes: Sequence[Axes] | npt.NDArray[Any] | None,
 
 
 def thin(layer: xr.DataArray, side: int | None = None) -> xr.DataArray:
-    """Take every n-th pixel of a map with more along a side than are seen."""
+    """Take every n-th pixel of a map with more along a side than are seen.
+
+    Raises
+    ------
+    GridError
+        If it is no map: there are other dims.
+    """
+    if not {"y", "x"} <= set(layer.dims) <= {"time", "y", "x"}:
+        found = ", ".join(map(str, layer.dims)) or "none"
+        raise GridError(f"{layer.name} has dims {found}; a map has (time, y, x) or (y, x): select one of others (isel)")
+    layer = layer.transpose(..., "y", "x")
     step = max(1, -(-max(layer.sizes["y"], layer.sizes["x"]) // (side or DRAWN)))
     return layer.isel(y=slice(None, None, step), x=slice(None, None, step)) if step > 1 else layer
 
