@@ -13,7 +13,8 @@ from scipy.optimize import curve_fit
 
 import xsentinel as xs
 from tests.conftest import raise_if_dask_computes
-from xsentinel.kernels.double_logistic import BISQUARE, FIT_MARKS, FITTED, HOW, ROUNDS, draw_curves, fit_seasons
+from xsentinel.kernels.double_logistic import BISQUARE, ROUNDS, fit_seasons
+from xsentinel.kernels.season_curve import FIT_MARKS, FITTED, HOW, draw_curves
 from xsentinel.kernels.seasons import MARKS, season_marks
 
 AT = {name: k for k, name in enumerate(FIT_MARKS)}
@@ -277,3 +278,15 @@ def test_a_romanian_forest_is_green_from_april_to_autumn():
     assert 85 < found.start < 130
     assert 260 < found.end < 340
     assert found.maximum > 0.75
+
+
+def test_no_curve_stands_up_in_a_gap():
+    rng = np.random.default_rng(7)
+    days = np.r_[np.arange(15.0, 215, 8), np.arange(255.0, 330, 8)]
+    series = 0.3 + 0.1 * np.exp(-(((days - 235) / 12) ** 2)) + rng.normal(0, 0.1, (300, len(days)))
+    found = fit(series, days)
+    drawn = draw_curves(found[:, None, len(FIT_MARKS) :], np.arange(15.0, 330), np.zeros(315, np.int64))
+    span = series.max(1) - series.min(1)
+    there = found[:, AT["fit"]] == FITTED
+    assert there.mean() > 0.8
+    assert (drawn.max(1) < series.max(1) + 0.6 * span)[there].all()

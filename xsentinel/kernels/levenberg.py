@@ -149,6 +149,14 @@ def move(damped: Float64, curve: Float64, bounds: Float64, tried: Float64) -> An
 
 
 @compiled
+def within(curve: Float64, bounds: Float64) -> Any:
+    """Tell whether a curve rises and falls by no more than it may, and is not higher halfway: else it stands up in a gap."""
+    up, down = sigmoid(0.5 * curve[2] / math.exp(curve[1])), sigmoid(-0.5 * curve[2] / math.exp(curve[3]))
+    steps = curve[5] > 0 and curve[6] > 0 and max(curve[5], curve[6]) < bounds[4, 0]
+    return steps and curve[4] + curve[5] * up - curve[6] * down < bounds[4, 1]
+
+
+@compiled
 def descend(x: Float64, y: Float64, w: Float64, n: int, bounds: Float64, columns: Float64, curve: Float64) -> bool:
     """Move the curve, in place, to the nearest least misfit; False if that is not reached.
 
@@ -157,8 +165,8 @@ def descend(x: Float64, y: Float64, w: Float64, n: int, bounds: Float64, columns
     x, y, w : (date,), float64
         Days, values and weights of the first n dates.
     n : int
-    bounds : (4, 2), float64
-        Of the shape.
+    bounds : (5, 2), float64
+        Of the shape, and the greatest height of rise and fall and level of the top.
     columns : (date, 7), float64
         Scratch; in the end those of the last shape that was tried.
     curve : (7,), float64
@@ -173,7 +181,7 @@ def descend(x: Float64, y: Float64, w: Float64, n: int, bounds: Float64, columns
         damp(system, damping, curve, bounds, damped)
         moved = move(damped, curve, bounds, tried)
         new = project(x, y, w, n, tried, columns)
-        if new < misfit and tried[5] > 0 and tried[6] > 0:
+        if new < misfit and within(tried, bounds):
             done = moved < NEAR or misfit - new < FLAT * misfit
             misfit, damping = new, max(damping / 5, 1e-9)
             for i in range(N_CURVE):

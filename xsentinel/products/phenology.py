@@ -13,7 +13,8 @@ import xarray as xr
 
 from xsentinel.cube import check_times
 from xsentinel.errors import TimeError, XSentinelError
-from xsentinel.kernels.double_logistic import FIT_MARKS, HOW, PARAMETERS, draw_curves, fit_seasons
+from xsentinel.kernels.double_logistic import fit_seasons
+from xsentinel.kernels.season_curve import FIT_MARKS, HOW, PARAMETERS, draw_curves
 from xsentinel.kernels.seasons import MARKS, season_marks
 from xsentinel.kernels.threads import n_cores
 
