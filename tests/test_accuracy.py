@@ -173,7 +173,8 @@ def test_areas_of_a_map() -> None:
     with pytest.raises(GridError, match="in degrees"):
         xs.accuracy.areas(layer.drop_vars("spatial_ref").rio.write_crs("EPSG:4326"))
     with pytest.raises(GridError, match="select a date"):
-        xs.accuracy.areas(layer.expand_dims("time"))
+        xs.accuracy.areas(layer.expand_dims(time=2))
+    xr.testing.assert_equal(xs.accuracy.areas(layer.expand_dims("time")).to_xarray(), found.to_xarray())
 
 
 # ---- estimates of areas ----------------------------------------------------------------------------------------------

@@ -46,6 +46,11 @@ def map_of(labels: Labels) -> xr.DataArray:
     return xr.DataArray(values, dims="sample")
 
 
+def one_map(layer: xr.DataArray) -> xr.DataArray:
+    """Leave out a time of length 1, which a map read from a file may have."""
+    return layer.isel(time=0, drop=True) if layer.sizes.get("time") == 1 else layer
+
+
 def flags_of(layer: xr.DataArray) -> dict[int, str]:
     """Give names by code from the CF attributes flag_values and flag_meanings, nodata left out; empty if there are none.
 
@@ -118,13 +123,17 @@ def numbered(first: xr.DataArray, second: xr.DataArray) -> tuple[xr.DataArray, x
 
 
 def check_same_grid(first: xr.DataArray, second: xr.DataArray) -> xr.DataArray:
-    """Give the second layer with its dims in the order of the first's.
+    """Give the second layer with its dims in the order of the first's, a time of length 1 brought to the first's.
 
     Raises
     ------
     GridError
         If dims, sizes, coordinates or CRS differ, or there are more than three dims.
     """
+    if "time" not in first.dims:
+        second = one_map(second)
+    elif first.sizes["time"] == 1 and "time" not in second.dims:
+        second = second.expand_dims("time")
     sizes = [", ".join(f"{d} {n}" for d, n in layer.sizes.items()) for layer in (first, second)]
     if dict(first.sizes) != dict(second.sizes) or first.ndim > 3:
         raise GridError(f"the maps have {sizes[0]} and {sizes[1]}; both must have the same of time, y, x: select, or reproject_match")

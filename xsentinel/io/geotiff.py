@@ -170,6 +170,8 @@ def _stack(layers: list[Layer], chunks: Chunks) -> xr.Dataset:
     ds = ds.assign_coords(time=np.array([t if t is not None else np.datetime64("NaT") for t in times], "datetime64[ns]"))
     common = set.intersection(*(set(layer.tags) for layer in layers))
     attrs = {k: v for k, v in sorted(common) if k not in LAYER_TAGS}
+    if times == [None] and "xsentinel_version" in dict(common):
+        ds = ds.isel(time=0, drop=True)  # a map of a season, say: `to_cog` would have written its date
     return _with_platforms(ds.assign_attrs(attrs), layers, times)
 
 
@@ -181,7 +183,8 @@ def _with_platforms(ds: xr.Dataset, layers: list[Layer], times: list[np.datetime
     names = [next(iter(told[t]), "") for t in times]
     if not any(names):
         return ds
-    return ds.assign_coords(platform=("time", np.array(names), {"source": "file name"}))
+    attrs = {"source": "file name"}
+    return ds.assign_coords(platform=("time", np.array(names), attrs) if "time" in ds.dims else ((), names[0], attrs))
 
 
 def _variable(layers: list[Layer], chunks: Chunks) -> xr.DataArray:

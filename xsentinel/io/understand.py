@@ -249,8 +249,9 @@ def _order(ds: xr.Dataset) -> xr.Dataset:
     """Bring dims to (time, y, x, others) and times into order, saying so."""
     lead = [d for d in ("time", "y", "x") if d in ds.dims]
     ds = ds.transpose(*lead, ...)
-    if "time" in ds.indexes and not ds.indexes["time"].is_monotonic_increasing:
-        ds = ds.sortby("time")
+    places = np.argsort(ds["time"].values, kind="stable") if "time" in ds.indexes else np.arange(0)  # unknown dates last
+    if (places != np.arange(places.size)).any():
+        ds = ds.isel(time=places)
         ds.attrs["notes"] = "; ".join(filter(None, [ds.attrs.get("notes"), "times were not in order and have been sorted"]))
     return ds
 
