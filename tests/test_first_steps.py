@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
+from click.testing import CliRunner
 
 import xsentinel as xs
+from xsentinel.cli import main
 
 PLACE = {"y": 5_000_005.0 - 10 * np.arange(60), "x": 600_005.0 + 10 * np.arange(50)}
 
@@ -64,3 +67,150 @@ def test_maps_with_one_date_are_compared_with_maps_of_none() -> None:
     assert xs.accuracy.areas(dated).sum() == 30.0
     with pytest.raises(xs.GridError, match="coordinate 'time'"):
         xs.accuracy.assess(dated, dated.assign_coords(time=[np.datetime64("2019-06-01", "ns")]))
+
+
+# ---- GeoTIFFs that tell little ---------------------------------------------------------------------------------------
+
+
+def plain_tif(path: Path, n: int = 3, dtype: str = "uint16", **profile: Any) -> Path:
+    """Write a stack of bands without descriptions, date and, if asked, CRS."""
+    where = {"crs": "EPSG:32632", "transform": rasterio.Affine(10, 0, 600_000, 0, -10, 5_000_000), "nodata": 0}
+    path.parent.mkdir(exist_ok=True)
+    names = profile.pop("names", None)
+    with rasterio.open(path, "w", driver="GTiff", count=n, height=8, width=9, dtype=dtype, **(where | profile)) as file:
+        file.write(np.stack([np.full((8, 9), 200 + 10 * k) for k in range(n)]).astype(dtype))
+        if names:
+            file.descriptions = names
+    return path
+
+
+def test_bands_date_and_crs_of_a_plain_stack_can_be_told(tmp_path: Path) -> None:
+    path = plain_tif(tmp_path / "plain" / "stack.tif", crs=None)
+    cube = xs.open(path, bands=["blue", "B3", "SCL"], time="2019-05-30T10:30", assume_crs="EPSG:32633", harmonise="none")
+    assert list(cube) == ["B02", "B03", "SCL"]
+    assert str(cube.time.values[0])[:16] == "2019-05-30T10:30"
+    assert cube.rio.crs.to_epsg() == 32633
+    assert float(cube.B03[0, 0, 0]) == pytest.approx(0.021)
+
+
+def test_a_folder_takes_one_date_or_one_for_each_file(tmp_path: Path) -> None:
+    for name in "ab":
+        plain_tif(tmp_path / "plain" / f"{name}.tif", 2)
+    told = {"bands": ["B02", "B03"], "harmonise": "none"}
+    cube = xs.open(tmp_path / "plain", time=["2019-05-30", np.datetime64("2019-06-04")], **told)
+    assert [str(t)[:10] for t in cube.time.values] == ["2019-05-30", "2019-06-04"]
+    with pytest.raises(xs.TimeError, match=r"gives 3 dates, and .*plain has 2 files"):
+        xs.open(tmp_path / "plain", time=["2019-05-30", "2019-06-04", "2019-06-09"], **told)
+    one = xs.open(plain_tif(tmp_path / "parts" / "B02.tif", 1), time="2019-05-30", harmonise="none")
+    assert str(one.time.values[0])[:10] == "2019-05-30"
+
+
+@pytest.mark.parametrize(
+    ("told", "error", "words"),
+    [
+        ({"bands": ["B02"]}, xs.BandError, r"has 3 bands, and bands= names 1 \(B02\)"),
+        ({"bands": ["B02", "blue", "B04"]}, xs.BandError, "empty or twice"),
+        ({"bands": ["B03", "B02", "x"]}, xs.BandError, r"bands= calls a band B03 that .*stack\.tif describes as B2"),
+        ({"time": "spring"}, xs.TimeError, "'spring' is no date"),
+        ({"assume_crs": "EPSG:32633"}, xs.GridError, "assume_crs= is for files without a CRS"),
+        ({"assume_crs": "EPSG:1"}, xs.GridError, "is no CRS that PROJ knows"),
+        ({"resoluton": 20}, TypeError, r"open takes no 'resoluton' \(did you mean resolution\?\)"),
+    ],
+)
+def test_what_is_told_of_a_stack_is_checked(tmp_path: Path, told: dict[str, Any], error: type[Exception], words: str) -> None:
+    path = plain_tif(tmp_path / "plain" / "stack.tif", names=("B2", "B3", "x"))
+    with pytest.raises(error, match=words):
+        xs.open(path, **told)
+
+
+def test_messages_name_what_can_be_told(tmp_path: Path) -> None:
+    bare = plain_tif(tmp_path / "plain" / "stack.tif")
+    with pytest.raises(xs.BandError, match=r"name the bands in order: open\(\.\.\., bands="):
+        xs.open(bare)
+    numbered = plain_tif(tmp_path / "plain" / "numbered.tif", names=("Band 1", "Band 2", "Band 3"))
+    with pytest.raises(xs.ReadError, match=r"it has Band 1, Band 2, Band 3; name its bands in order: open\(\.\.\., bands="):
+        xs.open(numbered)
+    adrift = xs.open(plain_tif(tmp_path / "plain" / "B02.tif", 1, crs=None), harmonise="none")
+    assert "assume_crs='EPSG:...'" in adrift.s2.info().crs
+
+
+def test_only_geotiffs_are_told_anything_of(tmp_path: Path) -> None:
+    with pytest.raises(xs.ReadError, match=r"bands=, time= tell what a GeoTIFF, .*a Dataset is none.*ds\.rename"):
+        xs.open(xs.sample("zurich"), bands=["B02"], time="2019-05-30")
+    class_map().s2.to_zarr(tmp_path / "map.zarr")
+    with pytest.raises(xs.ReadError, match=r"assume_crs= tell .*map\.zarr is none"):
+        xs.open(tmp_path / "map.zarr", assume_crs="EPSG:32632")
+
+
+def test_eight_bits_are_no_reflectance(tmp_path: Path) -> None:
+    path = plain_tif(tmp_path / "S2A_20190530.tif", dtype="uint8", names=("B2", "B3", "B4"))
+    for harmonise in ("auto", "none"):
+        with pytest.raises(xs.UnitsError, match=r"B02, B03, B04 of .* hold integers of 8 bits, as a quicklook does"):
+            xs.open(path, harmonise=harmonise)
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = [0.004] * 3, [0.0] * 3
+    assert float(xs.open(path).B02[0, 0, 0]) == pytest.approx(0.8)
+
+
+def test_times_of_text_are_told_from_dates() -> None:
+    cube = xs.sample("zurich").assign_coords(time=["2019-05-30"])
+    assert "1, which are no dates" in cube.s2.info().dates
+    with pytest.raises(xs.TimeError, match="the times are text such as '2019-05-30'; make dates of them"):
+        cube.s2.composite()
+
+
+# ---- URLs ------------------------------------------------------------------------------------------------------------
+
+
+def test_zarr_is_opened_by_url(tmp_path: Path) -> None:
+    import fsspec
+
+    cube = xs.sample("zurich").isel(x=slice(20), y=slice(20))
+    cube.s2.to_zarr(tmp_path / "cube.zarr")
+    cube.s2.to_zarr(tmp_path / "two.zarr", zarr_format=2)
+    memory = fsspec.filesystem("memory")
+    for name in ("cube.zarr", "two.zarr"):
+        memory.put(str(tmp_path / name), f"memory://first_steps/{name}", recursive=True)
+        by_url = xs.open(f"memory://first_steps/{name}")
+        assert by_url.chunks
+        xr.testing.assert_identical(by_url.compute(), xs.open(tmp_path / name).compute())
+    xr.testing.assert_identical(xs.open(f"file://{tmp_path}/cube.zarr").compute(), xs.open(tmp_path / "cube.zarr").compute())
+    assert xs.open("memory://first_steps/cube.zarr", resolution=20).sizes["x"] == 10
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("memory://nowhere/cube.zarr", "there is no Zarr store at memory://nowhere/cube.zarr, and of URLs only Zarr is read"),
+        ("memory://nowhere/S2A.SAFE", "download the file first"),
+        ("gopher://x/y.zarr", "gopher://x/y.zarr cannot be reached: Protocol not known"),
+    ],
+)
+def test_urls_of_anything_else_are_refused(url: str, words: str) -> None:
+    with pytest.raises(xs.ReadError, match=words):
+        xs.open(url)
+
+
+# ---- the shell -------------------------------------------------------------------------------------------------------
+
+
+def shell(*words: Any, status: int = 0) -> str:
+    """Run a command; give what it prints."""
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == status, done.output
+    return done.output
+
+
+def test_the_shell_tells_of_a_stack_and_reads_urls(tmp_path: Path) -> None:
+    import fsspec
+
+    path = plain_tif(tmp_path / "plain" / "stack.tif", crs=None)
+    told = ("--bands", "B02,B03,B04", "--time", "2019-05-30", "--assume-crs", "EPSG:32633", "--harmonise", "none")
+    said = shell("info", path, *told)
+    assert "bands      B02, B03, B04" in said
+    assert "2019-05-30" in said
+    assert "EPSG:32633" in said
+    class_map().s2.to_zarr(tmp_path / "map.zarr")
+    fsspec.filesystem("memory").put(str(tmp_path / "map.zarr"), "memory://first_shell/map.zarr", recursive=True)
+    assert "60 y × 50 x" in shell("info", "memory://first_shell/map.zarr")
+    assert "resolution is 0.0" in shell("info", "memory://first_shell/map.zarr", "--resolution", "0", status=2)

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
+
+
+def did_you_mean(word: object, known: Iterable[object]) -> str:
+    """Give words that suggest the nearest of the known names, empty where none is near.
+
+    Examples
+    --------
+    >>> did_you_mean("resoluton", ["bbox", "resolution"])
+    ' (did you mean resolution?)'
+    """
+    near = get_close_matches(str(word), [str(name) for name in known], 1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 class XSentinelError(ValueError):

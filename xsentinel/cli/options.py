@@ -14,7 +14,17 @@ from xsentinel.errors import XSentinelError
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
-INPUTS = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+
+class Source(click.Path):
+    """What xsentinel.open reads: a path, or a URL, which is left as it stands."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a word of the command line."""
+        return value if "://" in str(value) else super().convert(value, param, ctx)
+
+
+SOURCE = Source(path_type=Path)
+INPUTS = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=SOURCE)
 OUTPUT = click.argument("output", type=click.Path(path_type=Path))
 FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace what stands at OUTPUT.")
@@ -43,6 +53,21 @@ CSV = click.option("--csv", type=FILE, help="Write the table there too.")
 MARKDOWN = click.option("--markdown", type=FILE, help="Write the table as Markdown there too.")
 PLOT = click.option("--plot", type=FILE, help="Draw the confusion matrix to this picture (.png, .pdf, .svg).")
 
+
+def many(*names: str, choices: Sequence[str] | None = None, default: tuple[str, ...] = (), **told: Any) -> Callable[..., Any]:
+    """Give an option that takes several names, by commas or by being repeated."""
+
+    def separate(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+        words = tuple(word.strip() for text in given for word in text.split(",") if word.strip())
+        odd = [word for word in words if choices is not None and word not in choices]
+        if odd:
+            raise click.BadParameter(f"{', '.join(odd)} is none of {', '.join(choices or ())}", context, option)
+        return words
+
+    shown = ",".join(default) or False
+    return click.option(*names, multiple=True, default=default, show_default=shown, metavar="TEXT,...", callback=separate, **told)
+
+
 HOW = (
     click.option("--resolution", type=float, help="Pixel size in metres to bring all bands to; needed where they differ."),
     click.option(
@@ -55,7 +80,7 @@ HOW = (
     click.option("--crs", help="CRS to bring INPUT to, such as EPSG:32632; needed for products of several UTM zones."),
     click.option(
         "--like",
-        type=click.Path(path_type=Path),
+        type=SOURCE,
         help="A cube or map whose very pixels are to be matched, instead of --resolution, --bbox and --crs.",
     ),
     click.option("--resampling", type=click.Choice(["bilinear", "cubic", "nearest"]), help="How bands go finer or to another CRS."),
@@ -66,17 +91,23 @@ HOW = (
         show_default=True,
         help="The offset of -1000 counts since baseline 04.00: by metadata, held against the pixels; in any case; or never.",
     ),
+    many("--bands", help="Of GeoTIFFs that do not name them: the bands in the order of the file, B02,B03,B04 say."),
+    many("--time", help="Of GeoTIFFs that do not tell it: the date, of a folder one for all files or one for each."),
+    click.option("--assume-crs", help="Of GeoTIFFs that have none: the CRS that they are in, such as EPSG:32632."),
 )
 """How INPUT is opened."""
+
+OPENING = ("resolution", "bbox", "crs", "like", "resampling", "harmonise", "bands", "time", "assume_crs")
+"""Their names."""
 
 
 def opening(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of how INPUT is opened, which reach the command as one mapping, ``how``."""
 
     @wraps(command)
-    def gathered(*args: Any, resolution: Any, bbox: Any, crs: Any, like: Any, resampling: Any, harmonise: Any, **kwargs: Any) -> Any:
-        how = {"resolution": resolution, "bbox": bbox or None, "crs": crs, "resampling": resampling, "harmonise": harmonise}
-        return command(*args, how=how | {"like": like}, **kwargs)
+    def gathered(*args: Any, **kwargs: Any) -> Any:
+        given = {name: kwargs.pop(name) for name in OPENING}
+        return command(*args, how={name: None if value == () else value for name, value in given.items()}, **kwargs)
 
     for option in reversed(HOW):
         gathered = option(gathered)
@@ -96,9 +127,10 @@ def errors_to_usage(command: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-def opened(inputs: list[Path] | Path, how: dict[str, Any]) -> Any:
+def opened(inputs: Any, how: dict[str, Any]) -> Any:
     """Open as a command was asked to."""
-    return xs.open(inputs, **how | {"like": None if how["like"] is None else xs.open(how["like"])})
+    given = {name: value for name, value in how.items() if value is not None}
+    return xs.open(inputs, **given | ({"like": xs.open(how["like"])} if how["like"] else {}))
 
 
 def clear(inputs: tuple[Path, ...], how: dict[str, Any], options: dict[str, Any]) -> Any:
@@ -107,12 +139,13 @@ def clear(inputs: tuple[Path, ...], how: dict[str, Any], options: dict[str, Any]
     return cube if options["keep_clouds"] else cube.s2.mask_clouds(dilate=options["dilate"])
 
 
-def named_cubes(inputs: tuple[Path, ...], how: dict[str, Any], keep_clouds: bool) -> dict[str, Any]:
+def named_cubes(inputs: tuple[Path | str, ...], how: dict[str, Any], keep_clouds: bool) -> dict[str, Any]:
     """Open each input as a cube of its own, named by its file; clouds are masked where there are scene classes."""
     cubes: dict[str, Any] = {}
     for path in inputs:
         cube = opened(path, how)
-        name = path.stem if path.stem not in cubes else str(path)
+        stem = Path(path).stem
+        name = stem if stem not in cubes else str(path)
         cubes[name] = cube if keep_clouds or "SCL" not in cube else cube.s2.mask_clouds()
     return cubes
 
@@ -120,20 +153,6 @@ def named_cubes(inputs: tuple[Path, ...], how: dict[str, Any], keep_clouds: bool
 def examples(*lines: str) -> str:
     """Give lines to be shown below a command's help, each as it stands."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])  # \b keeps click from filling them
-
-
-def many(*names: str, choices: Sequence[str] | None = None, default: tuple[str, ...] = (), **told: Any) -> Callable[..., Any]:
-    """Give an option that takes several names, by commas or by being repeated."""
-
-    def separate(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-        words = tuple(word.strip() for text in given for word in text.split(",") if word.strip())
-        odd = [word for word in words if choices is not None and word not in choices]
-        if odd:
-            raise click.BadParameter(f"{', '.join(odd)} is none of {', '.join(choices or ())}", context, option)
-        return words
-
-    shown = ",".join(default) or False
-    return click.option(*names, multiple=True, default=default, show_default=shown, metavar="TEXT,...", callback=separate, **told)
 
 
 def tell_scores(found: Any, csv: Path | None, markdown: Path | None, plot: Path | None) -> None:

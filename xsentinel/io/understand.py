@@ -15,6 +15,9 @@ from xsentinel.errors import BandError, GridError, ReadError
 from xsentinel.geometry import angle_variables, find_angles, platform_from_orbit, with_angle_attrs
 from xsentinel.io.maps import MAP_NAMES, check_maps
 
+NAME_BANDS = "open(..., bands=['B02', 'B03', ...])"
+"""How to name the bands of a GeoTIFF that does not."""
+
 DIM_ALIASES = {
     "time": ("time", "timestamp", "t", "date", "datetime", "dates"),
     "y": ("y", "northing", "lat", "latitude"),
@@ -64,7 +67,8 @@ def understand(ds: xr.Dataset, label: str) -> xr.Dataset:
     crs = find_crs(ds)
     ds = _scene_classes(_place_angles(_place_platform(ds, crs, label)))
     if not is_cube(ds):
-        raise ReadError(f"{label} holds no Sentinel-2 band, scene classes or xsentinel product; it has {_list(ds.data_vars)}")
+        advice = f"name its bands in order: {NAME_BANDS}" if _is_geotiff(label) else "if some are bands, rename them: ds.rename({...})"
+        raise ReadError(f"{label} holds no Sentinel-2 band, scene classes or xsentinel product; it has {_list(ds.data_vars)}; {advice}")
     check_times(ds)
     check_maps(ds, label)
     ds = _order(ds)
@@ -100,6 +104,10 @@ def _band_labels(values: xr.DataArray) -> list[str]:
         if len(labels) == values.sizes[dim] and all(band_name(b) or str(b).lower() in SCENE_CLASS_NAMES for b in labels):
             return [str(b) for b in labels]
     return []
+
+
+def _is_geotiff(label: str) -> bool:
+    return label.lower().endswith((".tif", ".tiff"))
 
 
 def _list(names: Any) -> str:
