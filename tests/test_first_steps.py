@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import rasterio
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 
 import xsentinel as xs
 from xsentinel.cli import main
+from xsentinel.cli.options import in_shell
 
 PLACE = {"y": 5_000_005.0 - 10 * np.arange(60), "x": 600_005.0 + 10 * np.arange(50)}
 
@@ -74,11 +76,11 @@ def test_maps_with_one_date_are_compared_with_maps_of_none() -> None:
 
 def plain_tif(path: Path, n: int = 3, dtype: str = "uint16", **profile: Any) -> Path:
     """Write a stack of bands without descriptions, date and, if asked, CRS."""
-    where = {"crs": "EPSG:32632", "transform": rasterio.Affine(10, 0, 600_000, 0, -10, 5_000_000), "nodata": 0}
+    where = {"crs": "EPSG:32632", "transform": rasterio.Affine(10, 0, 600_000, 0, -10, 5_000_000), "nodata": 0, "height": 8, "width": 9}
     path.parent.mkdir(exist_ok=True)
     names = profile.pop("names", None)
-    with rasterio.open(path, "w", driver="GTiff", count=n, height=8, width=9, dtype=dtype, **(where | profile)) as file:
-        file.write(np.stack([np.full((8, 9), 200 + 10 * k) for k in range(n)]).astype(dtype))
+    with rasterio.open(path, "w", driver="GTiff", count=n, dtype=dtype, **(where | profile)) as file:
+        file.write(np.stack([np.full(file.shape, 200 + 10 * k) for k in range(n)]).astype(dtype))
         if names:
             file.descriptions = names
     return path
@@ -214,3 +216,40 @@ def test_the_shell_tells_of_a_stack_and_reads_urls(tmp_path: Path) -> None:
     fsspec.filesystem("memory").put(str(tmp_path / "map.zarr"), "memory://first_shell/map.zarr", recursive=True)
     assert "60 y × 50 x" in shell("info", "memory://first_shell/map.zarr")
     assert "resolution is 0.0" in shell("info", "memory://first_shell/map.zarr", "--resolution", "0", status=2)
+
+
+def test_the_shell_tells_the_grids_of_a_product(tmp_path: Path) -> None:
+    for name, size in (("B02", 10), ("B05", 20), ("B01", 60)):
+        n = 240 // size
+        where = {"transform": rasterio.Affine(size, 0, 600_000, 0, -size, 5_000_000), "height": n, "width": n}
+        plain_tif(tmp_path / "parts" / f"20190530_{name}.tif", 1, **where)
+    with pytest.raises(xs.GridError, match=r"grids of 10, 20, 60 m.*\(mostly 10 or 20\): open\(\.\.\., resolution=20\)"):
+        xs.open(tmp_path / "parts", harmonise="none")
+    said = shell("info", tmp_path / "parts", "--harmonise", "none")
+    assert "--resolution 10, 20 …: 10 m: B02; 20 m: B05; 60 m: B01; brought to 20 m: 12 y × 12 x, pixels of 20 m" in said
+    refused = shell("convert", tmp_path / "parts", tmp_path / "out.zarr", "--harmonise", "none", status=2)
+    assert "say which to bring them to (mostly 10 or 20): --resolution 20" in " ".join(refused.split())
+
+
+@pytest.mark.parametrize(
+    ("python", "flags"),
+    [
+        ("is there already; give overwrite=True to replace it", "is there already; give --overwrite to replace it"),
+        ("or overwrite=True (--overwrite) to begin", "or --overwrite to begin"),
+        ("or give start='2017-01-01'.", "or give --start 2017-01-01."),
+        ("name it in classes=, or leave it out by ignore=[1200, 'Maize']", "name it in --classes, or leave it out by --ignore 1200,Maize"),
+        ("by another mask alone: classes=(), mask=hidden", "by another mask alone: classes=(), mask=hidden"),
+        ("xsentinel.open(..., bands=['B02', 'B03', ...]), or ds.rename(x=1)", "--bands B02,B03,..., or ds.rename(x=1)"),
+        ("the progress=False of it; samples=30", "the --no-progress of it; samples=30"),
+    ],
+)
+def test_errors_of_the_shell_speak_its_flags(python: str, flags: str) -> None:
+    names = ("--overwrite", "--progress/--no-progress", "--start", "--classes", "--ignore", "--bands")
+    options = [click.Option([n], is_flag="gress" in n or "over" in n) for n in names]
+    assert in_shell(python, options) == flags
+
+
+def test_an_existing_output_is_refused_by_the_flag(tmp_path: Path) -> None:
+    class_map().s2.to_zarr(tmp_path / "map.zarr")
+    refused = " ".join(shell("convert", tmp_path / "map.zarr", tmp_path / "map.zarr", status=2).split())
+    assert "exists; give another name, or --overwrite to replace it" in refused

@@ -39,6 +39,14 @@ class GridError(XSentinelError):
     """Dimensions, coordinates, resolution or CRS do not fit the request."""
 
 
+class SeveralGridsError(GridError):
+    """Bands lie on grids of several pixel sizes, and none was asked for; ``grids`` says which lies where."""
+
+    def __init__(self, message: str, grids: dict[float, list[str]]) -> None:
+        super().__init__(message)
+        self.grids = grids
+
+
 class TimeError(XSentinelError):
     """Dates are missing, repeated or do not match."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -11,6 +12,9 @@ import click
 
 import xsentinel as xs
 from xsentinel.errors import XSentinelError
+
+KEYWORD = r"""\b(?P<name>[a-z]\w*)=(?P<value>'[^']*'|"[^"]*"|\[[^\]]*\]|[\w.+-]*(?![\w(<{\[]))(?: \(--[\w-]+\))?"""
+"""A parameter with its value in a message, and the flag where that is named beside it."""
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -115,16 +119,35 @@ def opening(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def errors_to_usage(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn our errors into one line on standard error and exit status 2."""
+    """Turn our errors into one line on standard error, in the words of the shell, and exit status 2."""
 
     @wraps(command)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
         except XSentinelError as err:
-            raise click.UsageError(str(err)) from err
+            options = [p for p in click.get_current_context().command.params if isinstance(p, click.Option)]
+            raise click.UsageError(in_shell(str(err), options)) from err
 
     return guarded
+
+
+def in_shell(message: str, options: Sequence[click.Option]) -> str:
+    """Write what a message says of parameters as a command's options: overwrite=True as --overwrite, start='2018' as --start 2018."""
+    flags = {str(o.name): o for o in options}
+
+    def translated(match: re.Match[str]) -> str:
+        option, value = flags.get(match["name"]), match["value"]
+        if option is None:
+            return match[0]
+        flag = max(option.opts, key=len)
+        if option.is_flag:
+            return flag if value != "False" or not option.secondary_opts else option.secondary_opts[0]
+        plain = re.sub(r"['\"\s]", "", value.strip("[]"))
+        return f"{flag} {plain}".rstrip()
+
+    told = re.sub(KEYWORD, translated, message)
+    return re.sub(r"(?:xsentinel\.)?open\(\.\.\., (--[^()]*)\)", r"\1", told)
 
 
 def opened(inputs: Any, how: dict[str, Any]) -> Any:
