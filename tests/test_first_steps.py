@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import xarray as xr
 from click.testing import CliRunner
 
 import xsentinel as xs
+from xsentinel.batch.report import Report
 from xsentinel.cli import main
 from xsentinel.cli.options import in_shell
 
@@ -253,3 +256,37 @@ def test_an_existing_output_is_refused_by_the_flag(tmp_path: Path) -> None:
     class_map().s2.to_zarr(tmp_path / "map.zarr")
     refused = " ".join(shell("convert", tmp_path / "map.zarr", tmp_path / "map.zarr", status=2).split())
     assert "exists; give another name, or --overwrite to replace it" in refused
+
+
+# ---- models and jobs -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["crops", "landcover"])
+def test_help_and_errors_name_the_models_of_the_task(verb: str) -> None:
+    own = {"crops": ["crops-simulated", "crops-canada"], "landcover": ["landcover-simulated"]}
+    said = "".join(shell(verb, "--help").split())
+    assert f"Onethatcomesalong({','.join(own[verb])})" in said
+    with pytest.raises(xs.ReadError) as refused:
+        getattr(xs.sample("zurich").s2, verb)(own[verb][-1].replace("a", "", 1))
+    told = str(refused.value)
+    assert f"(did you mean {own[verb][-1]}?); give one of {', '.join(own[verb])}, or the folder" in told
+    assert "pickle" not in told
+
+
+def test_a_wrong_model_is_told_near_ones_and_pickles_are_still_refused() -> None:
+    with pytest.raises(xs.ReadError, match=r"no model 'lai-unt' \(did you mean lai-unet\?\)"):
+        xs.load_model("lai-unt")
+    with pytest.raises(xs.ReadError, match=r"weights\.pt is not there: .*run code"):
+        xs.load_model("weights.pt")
+
+
+def test_a_lazy_dataset_needs_no_source() -> None:
+    cube = xs.sample("zurich", chunks="auto")
+    with pytest.raises(xs.XSentinelError, match="leave source= out"):
+        xs.plan(cube, "copy.zarr", source=cube)
+
+
+def test_what_the_docstring_of_run_says_of_reports_can_be_called() -> None:
+    said = re.search(r"\.to_html\((\w*)\)", xs.run.__doc__ or "")
+    assert said is not None
+    assert [said[1]] == list(inspect.signature(Report.to_html).parameters)[1:]
