@@ -286,7 +286,7 @@ def other_scene() -> xr.Dataset:
         ({"resume": True, "work": Work(seconds=0.001)}, r"another job: the steps differ; .*\(expression: Work \w+ there"),
         (
             {"resume": True, "pack": "int16", "scale": 1e-3},
-            r"another job: .* pack and scale differ; .*\(outputs: .*packed: None None there, int16 0.001 now",
+            r"another job: .* pack and scale differ; .*packed: None None there, int16 0.001 now",
         ),
         ({"resume": True, "layout": "map"}, r"another job: the layouts differ; .*\(layout: None there, map now"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -290,3 +291,52 @@ def test_what_the_docstring_of_run_says_of_reports_can_be_called() -> None:
     said = re.search(r"\.to_html\((\w*)\)", xs.run.__doc__ or "")
     assert said is not None
     assert [said[1]] == list(inspect.signature(Report.to_html).parameters)[1:]
+
+
+# ---- polygons and maps by their paths --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fields(tmp_path: Path) -> Any:
+    import geopandas
+    import shapely
+
+    shapes = [shapely.box(600_100, 4_999_700, 600_200, 4_999_800), shapely.box(600_300, 4_999_500, 600_400, 4_999_600)]
+    return geopandas.GeoDataFrame({"crop": ["Maize", "Wheat"]}, geometry=shapes, crs=32632)
+
+
+def test_polygons_are_taken_by_path_and_as_a_series(tmp_path: Path, fields: Any) -> None:
+    fields.to_file(tmp_path / "fields.gpkg")
+    fields.to_crs(4326).to_file(tmp_path / "fields.geojson")
+    layer = class_map()["class"].astype(np.float32).rename("lai")
+    layer.attrs = {}
+    wanted = layer.s2.parcels(fields, stats=["mean", "count"])
+    for given in (tmp_path / "fields.gpkg", str(tmp_path / "fields.geojson"), fields.geometry):
+        found = layer.s2.parcels(given, stats=["mean", "count"])
+        np.testing.assert_allclose(found["count"], wanted["count"], rtol=1e-4)
+        np.testing.assert_allclose(found["mean"], wanted["mean"], rtol=1e-4)
+    legend = xs.samples.legend({"Maize": ["Maize"], "Wheat": ["Wheat"]})
+    label = xs.samples.rasterise(str(tmp_path / "fields.gpkg"), layer, column="crop", legend=legend).label
+    np.testing.assert_array_equal(label, xs.samples.rasterise(fields, layer, column="crop", legend=legend).label)
+    assert (label == 1).sum() == 100
+
+
+@pytest.mark.parametrize(
+    ("given", "words"), [([1, 2], "the polygons are a list; give a geopandas.GeoDataFrame"), ("no.gpkg", "no.gpkg do not exist")]
+)
+def test_what_is_no_polygons_is_named(given: Any, words: str) -> None:
+    with pytest.raises(xs.XSentinelError, match=words):
+        class_map().s2.parcels(given)
+
+
+def test_without_geopandas_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "geopandas", None)
+    with pytest.raises(xs.XSentinelError, match=r"pip install 'xsentinel\[parcels\]'"):
+        class_map().s2.parcels("fields.gpkg")
+
+
+def test_paths_of_maps_are_told_to_be_opened() -> None:
+    with pytest.raises(xs.XSentinelError, match=r"'a\.tif' is a path, .* xsentinel\.open\('a\.tif'\)"):
+        xs.accuracy.assess("a.tif", "b.tif")
+    with pytest.raises(xs.XSentinelError, match=r"the raster is the path 'map\.nc'; open it first"):
+        xs.samples.from_raster("map.nc", class_map(), legend=xs.samples.legend({"Maize": [1]}))  # type: ignore[arg-type]

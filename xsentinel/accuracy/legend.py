@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,11 @@ def map_of(labels: Labels) -> xr.DataArray:
     """
     if isinstance(labels, xr.DataArray):
         return labels
+    if isinstance(labels, str | PathLike):
+        raise XSentinelError(
+            f"{str(labels)!r} is a path, and maps are compared once they are open: xsentinel.open({str(labels)!r}), or another map by "
+            f"rioxarray.open_rasterio; in the shell, xsentinel assess MAP REFERENCE takes paths"
+        )
     if isinstance(labels, xr.Dataset):
         found = next((name for name in MAP_NAMES if name in labels.variables and labels[name].ndim > 1), None)
         if found is None:

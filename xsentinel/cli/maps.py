@@ -67,7 +67,7 @@ def info(inputs: tuple[Path, ...], how: dict[str, Any], html: bool) -> None:
 def _of_several_grids(inputs: tuple[Path, ...], how: dict[str, Any], err: SeveralGridsError) -> CubeInfo:
     """Describe bands on several grids: each grid, and the cube that they make at one of them."""
     size = 20.0 if 20.0 in err.grids else max(err.grids)
-    found = opened(list(inputs), how | {"resolution": size}).s2.info()
+    found: CubeInfo = opened(list(inputs), how | {"resolution": size}).s2.info()
     grids = "; ".join(f"{own:g} m: {', '.join(names)}" for own, names in err.grids.items())
     return replace(found, grid=f"several, so say --resolution 10, 20 …: {grids}; brought to {size:g} m: {found.grid}")
 
