@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import rioxarray  # noqa: F401  (registers .rio)
@@ -340,3 +341,17 @@ def test_paths_of_maps_are_told_to_be_opened() -> None:
         xs.accuracy.assess("a.tif", "b.tif")
     with pytest.raises(xs.XSentinelError, match=r"the raster is the path 'map\.nc'; open it first"):
         xs.samples.from_raster("map.nc", class_map(), legend=xs.samples.legend({"Maize": [1]}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("verb", "model"), [("crops", "crops-canada"), ("landcover", "landcover-simulated")])
+def test_the_start_that_is_suggested_is_the_season_with_most_dates(verb: str, model: str) -> None:
+    days = pd.date_range("2017-08-01", "2018-11-20", freq="9D")
+    one = xs.sample("zurich").isel(x=slice(4), y=slice(4), time=0, drop=True)
+    cube = one.expand_dims(time=days).drop_vars("platform", errors="ignore")
+    with pytest.raises(xs.TimeError, match=r"give start='(\S+)', which has most of them \(36 of 53\)") as refused:
+        getattr(cube.s2, verb)(model)
+    start = re.search(r"start='(\S+)'", str(refused.value))
+    assert start is not None
+    assert start[1] == "2018-01-01"
+    with pytest.raises(xs.BandError, match="missing"):  # the dates of that season do
+        getattr(cube.drop_vars("B04").s2, verb)(model, start=start[1])
