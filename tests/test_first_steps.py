@@ -21,6 +21,7 @@ import xsentinel as xs
 from xsentinel.batch.report import Report
 from xsentinel.cli import main
 from xsentinel.cli.options import in_shell
+from xsentinel.mapping import read_crop_job
 
 PLACE = {"y": 5_000_005.0 - 10 * np.arange(60), "x": 600_005.0 + 10 * np.arange(50)}
 
@@ -355,3 +356,52 @@ def test_the_start_that_is_suggested_is_the_season_with_most_dates(verb: str, mo
     assert start[1] == "2018-01-01"
     with pytest.raises(xs.BandError, match="missing"):  # the dates of that season do
         getattr(cube.drop_vars("B04").s2, verb)(model, start=start[1])
+
+
+JOB = "input: cube.zarr\noutput: out.zarr\nopen: {resolution: 20}\nsteps:\n  - mask_clouds: {dilate: 60}\noptions: {workers: 1}\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("resolution: 20", "resoluton: 20", "open has 'resoluton' (did you mean resolution?)"),
+        ("resolution: 20", "resolution: 20m", "resolution is '20m'; it is a pixel size in metres"),
+        ("workers: 1", "memory: 8GB", "options has 'memory' (did you mean memory_limit?)"),
+        ("workers: 1", "workers: two", "options cannot be done with workers: 'two'"),
+        ("workers: 1", "block: big", "options cannot be done with block: 'big'"),
+        ("dilate: 60", "dilate 60", "step mask_clouds takes no 'dilate 60' (did you mean dilate?)"),
+        ("dilate: 60", "dilat: 60", "step mask_clouds takes no 'dilat' (did you mean dilate?); it takes classes, dilate"),
+        ("dilate: 60", "dilate: 60m", "step mask_clouds cannot be done with dilate: '60m'"),
+        ("output:", "ouput:", "has ouput; a job file has input, open, steps, output, tiles, options (did you mean output?)"),
+        ("steps:", "steps: [", "cannot be read as YAML"),
+    ],
+)
+def test_slips_in_job_files_are_told_in_a_line(tmp_path: Path, old: str, new: str, words: str) -> None:
+    cube = xs.sample("zurich").isel(x=slice(20), y=slice(20))
+    cube.assign(SCL=cube.B04.notnull().astype(np.uint8) * 4).s2.to_zarr(tmp_path / "cube.zarr")
+    (tmp_path / "job.yaml").write_text(JOB.replace(old, new))
+    said = shell("run", tmp_path / "job.yaml", "--no-progress", status=2)
+    assert words in said.splitlines()[-1]
+    assert not (tmp_path / "out.zarr").exists()
+
+
+def test_a_job_file_that_is_not_there(tmp_path: Path) -> None:
+    assert "nojob.yaml does not exist (looked in" in shell("run", tmp_path / "nojob.yaml", status=2)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("erode: 10m", "erode is '10m'; give a number, 0 or more"),
+        ("reliable: most", "reliable is 'most'; give a number"),
+        ("open: {resoluton: 10}", r"open has 'resoluton' \(did you mean resolution\?\)"),
+        ("colum: crop", r"has colum that is not known \(did you mean column\?\)"),
+    ],
+)
+def test_slips_in_mapping_jobs_are_told(tmp_path: Path, key: str, words: str) -> None:
+    text = (
+        f"tiles: {{west: {{cube: a.zarr, labels: b.gpkg}}}}\noutput: crops\nlegend: {{Maize: [1]}}\ndraw: {{rule: equal, n: 10}}\n{key}\n"
+    )
+    (tmp_path / "job.yaml").write_text(text)
+    with pytest.raises(xs.ReadError, match=words):
+        read_crop_job(tmp_path / "job.yaml")
