@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import xarray as xr
 from click.testing import CliRunner
 
 import xsentinel as xs
+from tests.products import Spec, write_safe
 from xsentinel.batch.report import Report
 from xsentinel.cli import main
 from xsentinel.cli.options import in_shell
@@ -405,3 +407,59 @@ def test_slips_in_mapping_jobs_are_told(tmp_path: Path, key: str, words: str) ->
     (tmp_path / "job.yaml").write_text(text)
     with pytest.raises(xs.ReadError, match=words):
         read_crop_job(tmp_path / "job.yaml")
+
+
+# ---- what is no cube -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def safes(tmp_path: Path) -> Path:
+    folder = tmp_path / "products"
+    folder.mkdir()
+    for k in range(3):
+        spec = replace(Spec(), time=f"2019-0{k + 5}-30T10:30:29.024Z", strip=f"20190{k + 5}30T103024")
+        write_safe(folder, spec)
+    return folder
+
+
+def test_what_lies_inside_a_product_names_the_product(safes: Path) -> None:
+    product = sorted(safes.iterdir())[0]
+    image = next(product.rglob("*_20m.jp2"))
+    for path in (product / "GRANULE", image.parent, image):
+        with pytest.raises(xs.ReadError, match=rf"lies inside the product {product}; give that"):
+            xs.open(path)
+
+
+def test_all_broken_products_of_a_folder_are_named(safes: Path) -> None:
+    products = sorted(safes.iterdir())
+    for product in products[:2]:
+        (product / "MTD_MSIL2A.xml").write_text("<broken")
+    with pytest.raises(xs.ReadError, match=r"2 of the 3 products in .* cannot be read, so none is; give a list of the others") as refused:
+        xs.open(safes, resolution=20)
+    assert all(str(product) in str(refused.value) for product in products[:2])
+    assert xs.open(products[2:], resolution=20).sizes["time"] == 1
+
+
+def test_folders_and_files_that_are_no_cube_are_described(tmp_path: Path) -> None:
+    folder = tmp_path / "some"
+    (folder / "sub").mkdir(parents=True)
+    with pytest.raises(xs.ReadError, match="sub is an empty folder; xsentinel reads Zarr"):
+        xs.open(folder / "sub")
+    for name in ("a.txt", "b.txt", "c.csv", "d.jp2"):
+        (folder / name).write_text("x")
+    with pytest.raises(xs.ReadError, match=r"holds no cube but 2 \.txt, 1 \.csv, 1 \.jp2 and the folders sub, images of a product"):
+        xs.open(folder)
+    with pytest.raises(xs.ReadError, match=r"c\.csv is a table; xsentinel\.samples\.from_table"):
+        xs.open(folder / "c.csv")
+    with pytest.raises(xs.ReadError, match=r"d\.jp2 is one image of a product"):
+        xs.open(folder / "d.jp2")
+    class_map().s2.to_zarr(folder / "map.zarr")
+    with pytest.raises(xs.ReadError, match=r"holds map\.zarr, which can be opened"):
+        xs.open(folder)
+
+
+def test_a_folder_of_triplets_is_told(tmp_path: Path) -> None:
+    for name in ("s1", "s2", "s2-mask"):
+        (tmp_path / "chips" / name).mkdir(parents=True)
+    with pytest.raises(xs.ReadError, match=r"xsentinel\.read_triplets reads them"):
+        xs.open(tmp_path / "chips")

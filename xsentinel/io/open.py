@@ -29,6 +29,7 @@ from xsentinel.io.stores import NetcdfReader, ZarrReader, is_url, open_url
 from xsentinel.io.target import Request, bounds_in, crop, make_request
 from xsentinel.io.told import Telling, Told
 from xsentinel.io.understand import content, understand
+from xsentinel.io.unknown import refusal
 from xsentinel.io.warp import base_resolution, cut_to, geobox_for, merge, needs_warp, warp
 
 FORMS = (ZarrReader.form, NetcdfReader.form, GeotiffReader.form, SAFE_FORM, EOPF_FORM)
@@ -143,7 +144,7 @@ def _groups(sources: list[Any], chunks: Chunks, harmonise: Harmonise, request: R
         if told and not _is_geotiff(path):
             told.refuse(one)
         if path is not None and is_safe(path):
-            scenes += [scene for product in products_in(path) for scene in read_scenes(product)]
+            scenes += _scenes(path)
         elif path is not None and is_eopf(path):
             eopf.append(path)
         elif (found := items_in(one)) is not None:
@@ -159,6 +160,24 @@ def _groups(sources: list[Any], chunks: Chunks, harmonise: Harmonise, request: R
     if len(zones) > 1 and raws:
         raise GridError(f"{raws[0].label} cannot be joined with products of several UTM zones; open it apart")
     return {epsg: [*found, *raws] for epsg, found in zones.items()}
+
+
+def _scenes(path: Path) -> list[Scene]:
+    """Read the products of a path; of several name all that are broken."""
+    found, broken, products = list[Scene](), list[ReadError](), products_in(path)
+    for product in products:
+        try:
+            found += read_scenes(product)
+        except ReadError as err:
+            broken.append(err)
+    if len(products) == 1 and broken:
+        raise broken[0]
+    if broken:
+        told = "; ".join(map(str, broken))
+        raise ReadError(
+            f"{len(broken)} of the {len(products)} products in {path} cannot be read, so none is; give a list of the others: {told}"
+        )
+    return found
 
 
 def _prepare(raws: list[Raw], harmonise: Harmonise, request: Request) -> list[xr.Dataset]:
@@ -228,7 +247,7 @@ def _read(source: Any, chunks: Chunks, told: Told) -> list[Raw]:
         raise ReadError(f"{source!r:.60} cannot be opened; give a path, a Dataset, STAC items, or a list of them")
     reader = _reader(path, told)
     if reader is None:
-        raise ReadError(f"{path} is of no form that xsentinel reads: {'; '.join(FORMS)}")
+        raise refusal(path, FORMS, lambda other: is_safe(other) or is_eopf(other) or _reader(other, told) is not None)
     return reader.read(path, chunks)
 
 
