@@ -463,3 +463,68 @@ def test_a_folder_of_triplets_is_told(tmp_path: Path) -> None:
         (tmp_path / "chips" / name).mkdir(parents=True)
     with pytest.raises(xs.ReadError, match=r"xsentinel\.read_triplets reads them"):
         xs.open(tmp_path / "chips")
+
+
+NUMBERS = {
+    "max_gap of fill_gaps": (lambda c: c.s2.fill_gaps(max_gap="30D"), "max_gap is '30D'; give a number, without quotes or units"),
+    "max_gap of bridge_gaps": (lambda c: c.s2.bridge_gaps(max_gap="30D"), "max_gap is '30D'; give a number"),
+    "samples": (lambda c: c.s2.crops("crops-canada", samples="30"), "samples is '30'; give a number"),
+    "steps": (lambda c: c.s2.forecast(steps="5"), "steps is '5'; give a number"),
+    "max": (lambda c: c.s2.drop_cloudy(max="0.5"), "max is '0.5'; give a number"),
+    "probability": (lambda c: c.s2.mask_clouds(probability="40"), "probability is '40'; give a number"),
+    "lower": (lambda c: c.s2.statistics(lower="2"), "lower is '2'; give a number"),
+    "confidence": (lambda c: xs.accuracy.assess([1], [1], confidence="95"), "confidence is '95'; give a number"),
+    "resolution": (lambda c: xs.open(c, resolution="20m"), "resolution is '20m'; it is a pixel size in metres"),
+    "table": (lambda c: c.s2.extract(None), "the table is a NoneType; give a Dataset of samples with x and y"),
+}
+
+
+@pytest.mark.parametrize("case", NUMBERS)
+def test_text_for_a_number_is_our_error(case: str) -> None:
+    call, words = NUMBERS[case]
+    with pytest.raises(xs.XSentinelError, match=words):
+        call(xs.sample("romania").isel(x=slice(4), y=slice(4)))
+
+
+# ---- maps of other people --------------------------------------------------------------------------------------------
+
+
+def test_classes_are_matched_by_name_where_both_maps_have_names() -> None:
+    ours = class_map()["class"]
+    codes = np.where(ours.values == 1, 4, 1).astype(np.uint8)  # Maize is 4, Winter wheat 1
+    codes[0], codes[1] = 2, 9
+    flags = {"flag_values": np.array([1, 2, 4, 9], np.uint8), "flag_meanings": "winter_wheat Oats maize Meadow"}
+    theirs = ours.copy(data=codes).assign_attrs(flags)
+    found = xs.accuracy.assess(ours, theirs)
+    assert found.confusion.to_dict() == {
+        "Maize": {"Maize": 2000, "Winter wheat": 0, "Oats": 50, "Meadow": 50},
+        "Winter wheat": {"Maize": 0, "Winter wheat": 900, "Oats": 0, "Meadow": 0},
+        "Oats": dict.fromkeys(["Maize", "Winter wheat", "Oats", "Meadow"], 0),
+        "Meadow": dict.fromkeys(["Maize", "Winter wheat", "Oats", "Meadow"], 0),
+    }
+    lazy = xs.accuracy.assess(ours.chunk(y=7), theirs.chunk(x=9))
+    pd.testing.assert_frame_equal(lazy.confusion, found.confusion)
+    assert xs.accuracy.assess(ours, theirs, ignore=["Oats", "Meadow"]).overall_accuracy == 1
+    assert xs.accuracy.assess(ours, theirs, ignore=[2, 9]).n == 2000  # each map's own codes: wheat there, oats and meadow here
+    assert xs.accuracy.compare(ours, xr.ones_like(ours), theirs, ignore=["Oats", "Meadow"]).first_only == 900
+
+
+def test_maps_that_share_no_name_are_refused_where_codes_mean_two_things() -> None:
+    ours = class_map()["class"]
+    theirs = ours.assign_attrs(flag_meanings="Mais Winterweizen").rename("label")
+    with pytest.raises(xs.XSentinelError, match=r"code 1 is 'Maize' in class and 'Mais' in label, and no class has the same name in both"):
+        xs.accuracy.assess(ours, theirs)
+
+
+def test_the_shell_assesses_by_a_legend(tmp_path: Path) -> None:
+    ours = class_map()["class"]
+    ours.s2.to_cog(tmp_path / "crops.tif")
+    register = ours.copy(data=np.where(ours == 1, 1200, 1100).astype(np.uint16)).rename("lpis")
+    register[0] = 65535
+    register.attrs = {"_FillValue": 65535}
+    register.s2.to_cog(tmp_path / "register.tif")
+    (tmp_path / "legend.csv").write_text("source,class\n1100,Winter wheat\n1200,Maize\n")
+    said = shell("assess", tmp_path / "crops.tif", tmp_path / "register.tif", "--legend", tmp_path / "legend.csv")
+    assert re.search(r"Maize +100\.00 +100\.00 +100\.00 +2050", said)
+    refused = shell("assess", tmp_path / "crops.tif", tmp_path / "register.tif", status=2)
+    assert "or leave it out by --ignore 1100,1200" in " ".join(refused.split())

@@ -46,5 +46,6 @@ def map_classes(
             f"model {found.card.name} estimates {', '.join(o.name for o in found.card.outputs)} and maps no {what}; give a classifier"
         )
     sampling, execution = Sampling(samples, seed), Execution(device, precision)
+    sampling.check()
     maps = classify(prepare(ds, found.card, start), found, sampling, execution, probabilities)
     return xr.Dataset(maps, attrs=SOURCE | provenance(found, sampling, execution))

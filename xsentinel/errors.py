@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Real
 from typing import Any
 
 
@@ -21,6 +22,23 @@ def did_you_mean(word: object, known: Iterable[object]) -> str:
 
 class XSentinelError(ValueError):
     """Base of all errors that xsentinel raises on bad input."""
+
+
+def check_numbers(**given: object) -> None:
+    """Check that options are numbers, where they are given.
+
+    Raises
+    ------
+    XSentinelError
+        If one is something else, such as a text.
+
+    Examples
+    --------
+    >>> check_numbers(max_gap=30, steps=None)
+    """
+    for name, value in given.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+            raise XSentinelError(f"{name} is {value!r:.60}; give a number, without quotes or units")
 
 
 class BandError(XSentinelError):
