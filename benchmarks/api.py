@@ -22,6 +22,7 @@ import grimp
 import xsentinel as xs
 from xsentinel import accessor, mapping
 from xsentinel.cli import main
+from xsentinel.cli.options import OPENING
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "benchmarks" / "API.md"
@@ -31,9 +32,6 @@ HEAD = """# The public interface
 Written by `python -m benchmarks.api` from the code; a test compares the two. Each name with its parameters (those after `*` by
 name only) and the first sentence of its docstring; `help(name)` says the rest.
 """
-
-OPENING = ("resolution", "bbox", "crs", "like", "resampling", "harmonise")
-"""Options of every command that opens INPUT."""
 
 FACES = {
     "`Dataset.s2`": ("ds.s2", accessor.S2Dataset),
@@ -161,7 +159,7 @@ def shell_row(path: str, command: click.Command) -> str:
     options = [o for o in options if not (opens and o.name in OPENING)]
     sentence = " ".join((command.help or "").split("\n\n")[0].split())
     rows = [f"`{path} {' '.join(arguments)}`  \n{sentence}", ""]
-    rows += ["- how INPUT is opened: the six of `xsentinel info`"] if opens else []
+    rows += ["- how INPUT is opened: as `xsentinel info`"] if opens else []
     return "\n".join(rows + [f"- `{shown(o)}`: {o.help}" for o in options]).rstrip()
 
 

@@ -159,6 +159,7 @@ OWN_OPTIONS = {
     "mask_clouds": "as keep_clouds",
     "variables": "*variables of biophysical, ds[[...]] of parcels",
     "variable": "a variable of a file",
+    "legend": "names the reference first",
     "inputs_at": "resolution of lai, as --resolution says how INPUT is opened",
     "centres": "not coverage",
     "sza": "of angles", "vza": "of angles", "raa": "of angles",

@@ -279,10 +279,16 @@ def other_scene() -> xr.Dataset:
     ("options", "message"),
     [
         ({}, r"holds an unfinished or finished job; resume=True .*overwrite=True"),
-        ({"resume": True, "source": other_scene()}, r"holds blocks of another job \(inputs: \w+ there, \w+ now\).*overwrite=True"),
-        ({"resume": True, "work": Work(seconds=0.001)}, r"another job \(expression: Work \w+ there"),
-        ({"resume": True, "pack": "int16", "scale": 1e-3}, r"another job \(outputs: .*packed: None None there, int16 0.001 now"),
-        ({"resume": True, "layout": "map"}, r"another job \(layout: None there, map now"),
+        (
+            {"resume": True, "source": other_scene()},
+            r"another job: the data that it reads differ; .*overwrite=True.* \(inputs: \w+ there, \w+ now\)",
+        ),
+        ({"resume": True, "work": Work(seconds=0.001)}, r"another job: the steps differ; .*\(expression: Work \w+ there"),
+        (
+            {"resume": True, "pack": "int16", "scale": 1e-3},
+            r"another job: .* pack and scale differ; .*packed: None None there, int16 0.001 now",
+        ),
+        ({"resume": True, "layout": "map"}, r"another job: the layouts differ; .*\(layout: None there, map now"),
     ],
 )
 def test_another_job_is_refused(undisturbed: Path, options: dict[str, Any], message: str) -> None:

@@ -359,7 +359,7 @@ def test_run_a_table_of_cubes(job: Path) -> None:
     [
         (("output: lai.zarr", ""), "needs input and output, or tiles"),
         (("steps:", "stages:"), "has stages; a job file has input, open, steps"),
-        (("memory_limit: 2GB", "colour: 2"), "options is {'block': 16, 'colour': 2"),
+        (("memory_limit: 2GB", "colour: 2"), "options has 'colour'; it may have block"),
         (("mask_clouds", "paint"), "step {'paint': {'dilate': 20}} is none of mask_clouds"),
         (("steps:", "steps: ["), "cannot be read as YAML"),
         (("input: cube.zarr", "tiles: none.csv"), "needs input and output, or tiles"),

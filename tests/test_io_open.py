@@ -641,8 +641,11 @@ def test_missing_path_and_unknown_forms(tmp_path: Path) -> None:
     with pytest.raises(xs.ReadError, match=r"nowhere\.zarr does not exist \(looked in .*\); check the name"):
         xs.open(tmp_path / "nowhere.zarr")
     (tmp_path / "a.txt").write_text("no cube")
-    for path in (tmp_path, tmp_path / "a.txt"):
-        with pytest.raises(xs.ReadError, match=r"is of no form that xsentinel reads: Zarr .*; NetCDF .*; GeoTIFF"):
+    for path, what in (
+        (tmp_path, r"holds no cube but 1 \.txt; xsentinel reads"),
+        (tmp_path / "a.txt", "is of no form that xsentinel reads:"),
+    ):
+        with pytest.raises(xs.ReadError, match=rf"{what} Zarr .*; NetCDF .*; GeoTIFF"):
             xs.open(path)
     (tmp_path / "b.zip").write_bytes(b"PK no zip at all")
     with pytest.raises(xs.ReadError, match="no form"):

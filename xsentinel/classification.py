@@ -6,7 +6,7 @@ from os import PathLike
 
 import xarray as xr
 
-from xsentinel.blocks.model import Model, load_model
+from xsentinel.blocks.model import Model, find_model
 from xsentinel.blocks.predict import Execution, Precision
 from xsentinel.errors import XSentinelError
 from xsentinel.inference import Sampling, classify, provenance
@@ -40,11 +40,12 @@ def map_classes(
     XSentinelError
         If the model tells no classes apart, or the cube lacks what it takes.
     """
-    found = load_model(model)
+    found = find_model(model, what.replace(" ", ""))
     if not found.card.classes:
         raise XSentinelError(
             f"model {found.card.name} estimates {', '.join(o.name for o in found.card.outputs)} and maps no {what}; give a classifier"
         )
     sampling, execution = Sampling(samples, seed), Execution(device, precision)
+    sampling.check()
     maps = classify(prepare(ds, found.card, start), found, sampling, execution, probabilities)
     return xr.Dataset(maps, attrs=SOURCE | provenance(found, sampling, execution))

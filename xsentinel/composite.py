@@ -14,7 +14,17 @@ import xarray as xr
 from xsentinel.bands import CLOUDY_CLASSES, scene_class_values
 from xsentinel.blocks.distance import clear_distance
 from xsentinel.blocks.series import Output, contiguous_in_time, map_series, plan_cube
-from xsentinel.cube import STORAGE_ATTRS, Encoding, band_variables, check_dims, encoding_of, grid_mapping_name, parse_dates, pixel_m
+from xsentinel.cube import (
+    STORAGE_ATTRS,
+    Encoding,
+    band_variables,
+    check_dims,
+    check_times,
+    encoding_of,
+    grid_mapping_name,
+    parse_dates,
+    pixel_m,
+)
 from xsentinel.errors import BandError, TimeError, XSentinelError
 from xsentinel.geometry import geometry_of_periods
 from xsentinel.kernels.choice import compose_best, compose_medoid
@@ -202,8 +212,10 @@ def group_dates(ds: xr.Dataset, freq: str | Sequence[object]) -> Groups:
     times = pd.DatetimeIndex(ds["time"].values)
     if times.hasnans:
         raise TimeError(
-            f"{int(np.isnat(times.to_numpy()).sum())} of {len(times)} times are unknown (NaT); give them: ds.assign_coords(time=...)"
+            f"{int(np.isnat(times.to_numpy()).sum())} of {len(times)} times are unknown (NaT); tell them: open(..., time='2019-05-30') of "
+            f"a GeoTIFF, else ds.assign_coords(time=pandas.to_datetime([...]))"
         )
+    check_times(ds)
     edges = _edges(times, freq) if isinstance(freq, str) else parse_dates(freq)
     if len(edges) < 2 or not edges.is_monotonic_increasing or edges.has_duplicates:
         raise TimeError(f"the edges of the periods are {len(edges)} dates; give two or more, each later than the one before")

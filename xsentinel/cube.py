@@ -154,16 +154,20 @@ def _shape(band: xr.DataArray) -> str:
 
 
 def check_times(obj: xr.DataArray | xr.Dataset) -> None:
-    """Check that no time stands twice.
+    """Check that times are no text, and that none stands twice.
 
     Raises
     ------
     TimeError
-        If one does.
+        If they are, or one does.
     """
     if "time" not in obj.dims or "time" not in obj.coords:
         return
     times = obj.indexes["time"]
+    if len(times) and isinstance(times[0], str):
+        raise TimeError(
+            f"the times are text such as {times[0]!r}; make dates of them: ds.assign_coords(time=pandas.to_datetime(ds.time.values))"
+        )
     repeated = times[times.duplicated()].unique()
     if len(repeated):
         raise TimeError(

@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+from numbers import Real
 from typing import Any
+
+
+def did_you_mean(word: object, known: Iterable[object]) -> str:
+    """Give words that suggest the nearest of the known names, empty where none is near.
+
+    Examples
+    --------
+    >>> did_you_mean("resoluton", ["bbox", "resolution"])
+    ' (did you mean resolution?)'
+    """
+    near = get_close_matches(str(word), [str(name) for name in known], 1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 class XSentinelError(ValueError):
     """Base of all errors that xsentinel raises on bad input."""
+
+
+def check_numbers(**given: object) -> None:
+    """Check that options are numbers, where they are given.
+
+    Raises
+    ------
+    XSentinelError
+        If one is something else, such as a text.
+
+    Examples
+    --------
+    >>> check_numbers(max_gap=30, steps=None)
+    """
+    for name, value in given.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+            raise XSentinelError(f"{name} is {value!r:.60}; give a number, without quotes or units")
 
 
 class BandError(XSentinelError):
@@ -23,6 +55,14 @@ class GeometryError(XSentinelError):
 
 class GridError(XSentinelError):
     """Dimensions, coordinates, resolution or CRS do not fit the request."""
+
+
+class SeveralGridsError(GridError):
+    """Bands lie on grids of several pixel sizes, and none was asked for; ``grids`` says which lies where."""
+
+    def __init__(self, message: str, grids: dict[float, list[str]]) -> None:
+        super().__init__(message)
+        self.grids = grids
 
 
 class TimeError(XSentinelError):

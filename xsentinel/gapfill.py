@@ -16,7 +16,7 @@ import xarray as xr
 from xsentinel.blocks.fillings import FILLINGS
 from xsentinel.blocks.series import Output, SeriesPlan, contiguous_in_time, map_series, plan_cube
 from xsentinel.cube import STORAGE_ATTRS, band_variables, check_dims, encoding_of, grid_mapping_name, parse_dates
-from xsentinel.errors import BandError, TimeError, XSentinelError
+from xsentinel.errors import BandError, TimeError, XSentinelError, check_numbers
 from xsentinel.geometry import geometry_of_nearest
 from xsentinel.kernels.gapfill import days_to_observation, flag_filled
 from xsentinel.kernels.scale import decode
@@ -107,6 +107,7 @@ def fill_gaps(
     >>> series.sizes["time"]
     69
     """
+    check_numbers(max_gap=max_gap)
     kernel = _method(method, options)
     names = list(band_variables(ds).values())
     if not names:

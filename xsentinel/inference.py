@@ -16,7 +16,7 @@ from xsentinel.blocks.predict import Execution, Predictor, Together
 from xsentinel.blocks.tiles import Tiling, map_trimming
 from xsentinel.classes import flag_attrs
 from xsentinel.cube import encoding_of, grid_mapping_name, pixel_size, select_bands
-from xsentinel.errors import BandError, GridError, TimeError, UnitsError, XSentinelError
+from xsentinel.errors import BandError, GridError, TimeError, UnitsError, XSentinelError, check_numbers
 from xsentinel.geometry import find_angles, resolve_angles, resolve_platforms
 from xsentinel.kernels.threads import n_cores
 from xsentinel.models.card import INDICES, Card, Channel, Output
@@ -55,6 +55,7 @@ class Sampling:
         XSentinelError
             If the number of samples is 1 or below 0.
         """
+        check_numbers(samples=self.samples, seed=self.seed)
         if self.samples < 0 or self.samples == 1:
             raise XSentinelError(f"samples is {self.samples}; give 0 for one pass without dropout, or 2 or more (30 in the paper)")
         if self.samples and not 0 <= self.seed < 2**63:

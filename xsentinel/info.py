@@ -111,6 +111,8 @@ def _dates(ds: xr.Dataset) -> str:
     if "time" not in ds.coords:
         return "none"
     times = np.atleast_1d(ds["time"].values)
+    if times.dtype.kind != "M":
+        return f"{times.size}, which are no dates ({times.dtype}); ds.assign_coords(time=pandas.to_datetime(ds.time.values)) makes them so"
     if not times.size:
         return "none"
     if np.isnat(times).any():
@@ -144,7 +146,7 @@ def _crs(ds: xr.Dataset) -> str:
 
     crs = ds.rio.crs
     if crs is None:
-        return "unknown; ds.rio.write_crs('EPSG:...') tells it"
+        return "unknown; open(..., assume_crs='EPSG:...') tells it of a GeoTIFF, else ds.rio.write_crs('EPSG:...')"
     return str(crs.to_string()) if crs.to_epsg() is None else f"EPSG:{crs.to_epsg()}"
 
 

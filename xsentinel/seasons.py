@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from xsentinel.errors import TimeError
 from xsentinel.gapfill import fill_gaps
 from xsentinel.indices import find_index, index
 from xsentinel.models.card import INDICES, Card, EqualDates, Periods
+
+Season = tuple[pd.Timestamp, pd.Timestamp]
+"""First day, and the day after the last."""
 
 MONTHS = 12
 LEAST_SHARE = 0.5
@@ -94,7 +97,10 @@ def at_equal_dates(ds: xr.Dataset, equal: EqualDates, n: int, bands: Sequence[st
     if len(times) == n and (times.normalize() == dates).all():
         return ds
     inside = (times >= first) & (times < end)
-    _check_inside(times, inside, (first, end), f"{n} equal dates", start)
+    if start is None and not inside.all():
+        seasons = [_equal_season(times, equal, f"{year}-{equal.first}") for year in _years(times)]
+        _refuse_outside(times, seasons, (first, end), f"{n} equal dates")
+    _check_spanned(times, inside, (first, end), f"{n} equal dates")
     chosen = ds.isel(time=np.flatnonzero(inside))
     there = band_variables(chosen)
     wanted = [str(b.name) for b in select_bands(chosen, bands, f"a season of {n} equal dates")] if bands else list(there)
@@ -102,7 +108,7 @@ def at_equal_dates(ds: xr.Dataset, equal: EqualDates, n: int, bands: Sequence[st
     return fill_gaps(chosen[[there[b] for b in wanted]], equal.method, dates=list(dates), layers=False, **options)  # type: ignore[arg-type]
 
 
-def _equal_season(times: pd.DatetimeIndex, equal: EqualDates, start: str | None) -> tuple[pd.Timestamp, pd.Timestamp]:
+def _equal_season(times: pd.DatetimeIndex, equal: EqualDates, start: str | None) -> Season:
     """Give the first day of the season that was asked for, or of the first date, and the day after its last."""
     first = _date(start) if start is not None else pd.Timestamp(f"{times[0].year}-{equal.first}")
     if f"{first:%m-%d}" != equal.first:
@@ -113,17 +119,34 @@ def _equal_season(times: pd.DatetimeIndex, equal: EqualDates, start: str | None)
     return first, max(first + pd.Timedelta(days=equal.span_days), first + pd.DateOffset(years=years))
 
 
-def _check_inside(times: pd.DatetimeIndex, inside: Any, season: tuple[pd.Timestamp, pd.Timestamp], what: str, start: str | None) -> None:
-    """Refuse dates outside the season where no start was given, and such as span too little of it."""
-    first, end = season
+def _years(times: pd.DatetimeIndex) -> range:
+    """Give the years in which seasons that hold some of the dates can begin."""
+    return range(times[0].year - 1, times[-1].year + 1)
+
+
+def _refuse_outside(times: pd.DatetimeIndex, seasons: Sequence[Season], season: Season, what: str) -> NoReturn:
+    """Refuse dates outside the season of the first, and name the season that has most of them."""
+    inside = [times[(times >= first) & (times < end)] for first, end in seasons]
+    shares = [(t[-1] - t[0]) / (end - first) if len(t) else 0.0 for t, (first, end) in zip(inside, seasons, strict=True)]
+    best = max(range(len(seasons)), key=lambda k: (shares[k] >= LEAST_SHARE, len(inside[k])))
+    raise TimeError(
+        f"{_runs(times, season, what)}; select dates of one season, or give start='{seasons[best][0]:%Y-%m-%d}', "
+        f"which has most of them ({len(inside[best])} of {len(times)})"
+    )
+
+
+def _runs(times: pd.DatetimeIndex, season: Season, what: str) -> str:
     own = f"the cube runs from {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}"
-    runs = f"{what} from {first:%Y-%m-%d} to before {end:%Y-%m-%d} are wanted, and {own}"
-    if not inside.all() and start is None:
-        raise TimeError(f"{runs}; select dates of one season, or give start='{first:%Y-%m-%d}'")
-    spanned = (times[inside][-1] - times[inside][0]) / (end - first) if inside.any() else 0
+    return f"{what} from {season[0]:%Y-%m-%d} to before {season[1]:%Y-%m-%d} are wanted, and {own}"
+
+
+def _check_spanned(times: pd.DatetimeIndex, inside: Any, season: Season, what: str) -> None:
+    """Refuse dates that span too little of the season."""
+    spanned = (times[inside][-1] - times[inside][0]) / (season[1] - season[0]) if inside.any() else 0
     if spanned < LEAST_SHARE:
         raise TimeError(
-            f"{runs}: its {int(inside.sum())} dates of that season span {spanned:.0%} of it; open more dates, or give another start"
+            f"{_runs(times, season, what)}: its {int(inside.sum())} dates of that season span {spanned:.0%} of it; open more dates, or "
+            f"give another start"
         )
 
 
@@ -146,10 +169,9 @@ def in_periods(ds: xr.Dataset, card: Card, start: str | None = None) -> xr.Datas
     edges = season(ds, card.periods, card.dates, start)
     inside = (times >= edges[0]) & (times < edges[-1])
     if not inside.all() and start is None:
-        raise TimeError(
-            f"model {card.name} takes {card.dates} periods ({card.periods.freq}) from month {card.periods.first_month} on, and the cube "
-            f"runs from {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}; select dates of one season, or give start='{edges[0]:%Y-%m-%d}'"
-        )
+        every = [season(ds, card.periods, card.dates, f"{year}-{card.periods.first_month:02}") for year in _years(times)]
+        what = f"model {card.name} takes {card.dates} periods ({card.periods.freq}); those"
+        _refuse_outside(times, [(e[0], e[-1]) for e in every], (edges[0], edges[-1]), what)
     if not inside.any():
         raise TimeError(
             f"no date of the cube ({times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}) lies in the {card.dates} periods from "

@@ -19,10 +19,9 @@ from xsentinel.products import smooth as smooth_
 from xsentinel.products.phenology import Method as PhenologyMethod
 from xsentinel.products.smooth import Method as SmoothMethod
 from xsentinel.products.smooth import Variance
+from xsentinel.samples.files import Polygons
 
 if TYPE_CHECKING:
-    import geopandas as gpd
-
     from xsentinel.explore.explorer import Explorer
 
 
@@ -56,7 +55,7 @@ class S2DataArray(Verbs, kind="DataArray"):
     @borrow(parcels_.parcels)
     def parcels(
         self,
-        polygons: gpd.GeoDataFrame,
+        polygons: Polygons,
         *,
         stats: Sequence[str] = parcels_.DEFAULT,
         coverage: bool = True,

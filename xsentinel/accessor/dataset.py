@@ -41,6 +41,7 @@ from xsentinel.products.normalise import Method as StatisticsMethod
 from xsentinel.products.smooth import Method as SmoothMethod
 from xsentinel.products.smooth import Variance
 from xsentinel.samples import extraction as extraction_
+from xsentinel.samples.files import Polygons
 from xsentinel.sl2p import DomainRule
 from xsentinel.statistics import Statistics
 
@@ -322,7 +323,7 @@ class S2Dataset(Verbs, kind="Dataset"):
     @borrow(parcels_.parcels)
     def parcels(
         self,
-        polygons: gpd.GeoDataFrame,
+        polygons: Polygons,
         *,
         stats: Sequence[str] = parcels_.DEFAULT,
         coverage: bool = True,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,19 +18,21 @@ from xsentinel.accuracy.legend import (
     Ignore,
     Labels,
     check_same_grid,
+    flags_of,
     ignored_codes,
     legend,
     map_of,
     merged_flags,
     missing,
     numbered,
+    recode,
     silent_codes,
 )
 from xsentinel.accuracy.mcnemar import McNemar
 from xsentinel.accuracy.record import Assessment
 from xsentinel.accuracy.strata import estimate_areas
 from xsentinel.blocks.pairs import count_maps
-from xsentinel.errors import XSentinelError
+from xsentinel.errors import XSentinelError, check_numbers
 from xsentinel.kernels.confusion import Pairs
 
 
@@ -51,11 +55,12 @@ def assess(
     Parameters
     ----------
     predicted, reference : xarray.DataArray (time, y, x) or (y, x), Dataset with ``class``, or 1-D labels
-        Maps of codes on the same pixels, named by ``flag_values`` and ``flag_meanings``; lazy ones are counted
-        block by block. Or as many labels, numbers or words, as there are samples.
+        Maps of codes on the same pixels, named by ``flag_values`` and ``flag_meanings``; where both have names, classes
+        of one name are one, whatever their codes. Lazy ones are counted block by block. Or as many labels, numbers or
+        words, as there are samples.
     classes : mapping or sequence, optional
         Names by code (codes of one name become one class), or codes or names in order: all classes, those that do
-        not occur too. By default those that occur, by the flags of both maps.
+        not occur too. By default those that occur, by the flags of both maps. Codes are those of the predicted map.
     areas : mapping, Series or DataArray, optional
         Mapped area of each class by name or code (hectares, or any unit such as pixels), or the map itself: adds
         the estimates of Olofsson et al. (2014) as ``areas``. The reference must then be a random sample within
@@ -75,8 +80,8 @@ def assess(
     GridError
         If the maps are not on the same pixels.
     XSentinelError
-        If a code occurs that is none of the classes, flags contradict, nothing is left to compare, or a mapped
-        class has no sample.
+        If a code occurs that is none of the classes, codes mean different things and no name is the same, nothing is
+        left to compare, or a mapped class has no sample.
 
     References
     ----------
@@ -100,13 +105,13 @@ def assess(
     macro F1%             66.67
     weighted F1%          66.67
     """
+    check_numbers(confidence=confidence)
     if not 0 < confidence < 1:
         raise XSentinelError(f"confidence is {confidence!r}; it is a share between 0 and 1, such as 0.95")
-    mapped, truth, names = _prepare(predicted, reference)
-    pairs = count_maps(mapped.data, truth.data)
-    unwanted = ignored_codes(ignore, names)
-    gone = missing(pairs.first, silent_codes(mapped, unwanted)) | missing(pairs.second, silent_codes(truth, unwanted))
-    kept = Pairs(*(column[~gone] for column in pairs))
+    both = _prepare(predicted, reference)
+    names, pairs = both.names, count_maps(both.mapped.data, both.truth.data)
+    gone = _gone(pairs.first, pairs.second, both.silent(ignore))
+    kept = Pairs(pairs.first[~gone], recode(pairs.second[~gone], both.codes), pairs.counts[~gone])
     if not kept.counts.size:
         raise XSentinelError(
             f"nothing is left to compare: of {int(pairs.counts.sum())} pixels or samples each is without data or "
@@ -123,14 +128,36 @@ def assess(
     return Assessment(confusion, int(pairs.counts[gone].sum()), estimated)
 
 
-def _prepare(predicted: Labels, reference: Labels) -> tuple[xr.DataArray, xr.DataArray, dict[int, Hashable]]:
+@dataclass(frozen=True)
+class _Both:
+    """Two layers of numbers on one grid."""
+
+    mapped: xr.DataArray
+    truth: xr.DataArray
+    names: dict[int, Hashable]
+    """What the numbers mean: those of the map, and those of the truth once they are recoded."""
+    codes: dict[int, int]
+    """Codes of the truth → the map's for the same class."""
+    is_words: bool = False
+
+    def silent(self, ignore: Ignore) -> list[list[float]]:
+        """Give the codes of each that say nothing, as each has them."""
+        own = [self.names if self.is_words else flags_of(layer) or self.names for layer in (self.mapped, self.truth)]
+        return [silent_codes(m, ignored_codes(ignore, n)) for m, n in zip((self.mapped, self.truth), own, strict=True)]
+
+
+def _prepare(predicted: Labels, reference: Labels) -> _Both:
     """Give two layers of numbers on one grid, and what the numbers mean."""
     mapped, truth = map_of(predicted), map_of(reference)
     mapped, truth = (m.rename(role if m.name is None else m.name) for m, role in ((mapped, "predicted"), (truth, "reference")))
     truth = check_same_grid(mapped, truth)
-    flags: dict[int, Hashable] = {**merged_flags(mapped, truth)}
+    flags, codes = merged_flags(mapped, truth)
     mapped, truth, words = numbered(mapped, truth)
-    return mapped, truth, words or flags
+    return _Both(mapped, truth, words, {}, True) if words else _Both(mapped, truth, {**flags}, codes)
+
+
+def _gone(mapped: npt.NDArray[Any], truth: npt.NDArray[Any], silent: list[list[float]]) -> npt.NDArray[np.bool_]:
+    return missing(mapped, silent[0]) | missing(truth, silent[1])
 
 
 def _matrix(pairs: Pairs, known: Mapping[Any, str]) -> pd.DataFrame:
@@ -209,14 +236,16 @@ def compare(first: Labels, second: Labels, reference: Labels, *, ignore: Ignore 
 
 def _right(labels: Labels, reference: Labels, ignore: Ignore) -> Any:
     """Tell where a map is right: 1 or 0, and 2 where it or the reference says nothing; uint8, lazy if one is."""
-    mapped, truth, names = _prepare(labels, reference)
-    silent = [silent_codes(layer, ignored_codes(ignore, names)) for layer in (mapped, truth)]
+    both = _prepare(labels, reference)
     judged: xr.Variable = xr.apply_ufunc(
-        _judge, mapped.variable, truth.variable, kwargs={"silent": silent}, dask="parallelized", output_dtypes=[np.uint8]
+        partial(_judge, silent=both.silent(ignore), codes=both.codes),
+        both.mapped.variable,
+        both.truth.variable,
+        dask="parallelized",
+        output_dtypes=[np.uint8],
     )
     return judged.data
 
 
-def _judge(mapped: npt.NDArray[Any], truth: npt.NDArray[Any], silent: list[list[float]]) -> npt.NDArray[np.uint8]:
-    gone = missing(mapped, silent[0]) | missing(truth, silent[1])
-    return np.where(gone, 2, mapped == truth).astype(np.uint8)
+def _judge(mapped: npt.NDArray[Any], truth: npt.NDArray[Any], silent: list[list[float]], codes: Mapping[int, int]) -> npt.NDArray[np.uint8]:
+    return np.where(_gone(mapped, truth, silent), 2, mapped == recode(truth, codes)).astype(np.uint8)

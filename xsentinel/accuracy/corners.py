@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from xsentinel.accuracy.legend import Ignore, check_same_grid, flags_of, ignored_codes, map_of, missing, silent_codes
+from xsentinel.accuracy.legend import Ignore, check_same_grid, flags_of, ignored_codes, map_of, missing, one_map, silent_codes
 from xsentinel.cube import pixel_size
 from xsentinel.errors import GridError, XSentinelError
 from xsentinel.kernels.corners import find_corners, match_points
@@ -190,7 +190,7 @@ def corner_precision(
 
 def _layer(labels: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """Give a map (y, x), loaded."""
-    layer = map_of(labels)
+    layer = one_map(map_of(labels))
     if set(layer.dims) != {"y", "x"}:
         raise GridError(f"{layer.name} has dims {', '.join(map(str, layer.dims))}; corners are of one map (y, x): select a date")
     return layer.transpose("y", "x").compute()

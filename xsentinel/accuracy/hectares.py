@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from xsentinel.accuracy.legend import Ignore, flags_of, ignored_codes, legend, map_of, missing, silent_codes
+from xsentinel.accuracy.legend import Ignore, flags_of, ignored_codes, legend, map_of, missing, one_map, silent_codes
 from xsentinel.blocks.pairs import count_maps
 from xsentinel.cube import pixel_size
 from xsentinel.errors import GridError
@@ -46,7 +46,7 @@ def areas(labels: xr.DataArray | xr.Dataset, *, ignore: Ignore = None) -> pd.Ser
     >>> float(xs.accuracy.areas(land.truth).sum())
     48.0
     """
-    layer = map_of(labels)
+    layer = one_map(map_of(labels))
     if set(layer.dims) != {"y", "x"}:
         raise GridError(f"{layer.name} has dims {', '.join(map(str, layer.dims))}; areas are of one map (y, x): select a date")
     names: dict[int, Hashable] = {**flags_of(layer)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,11 @@ def map_of(labels: Labels) -> xr.DataArray:
     """
     if isinstance(labels, xr.DataArray):
         return labels
+    if isinstance(labels, str | PathLike):
+        raise XSentinelError(
+            f"{str(labels)!r} is a path, and maps are compared once they are open: xsentinel.open({str(labels)!r}), or another map by "
+            f"rioxarray.open_rasterio; in the shell, xsentinel assess MAP REFERENCE takes paths"
+        )
     if isinstance(labels, xr.Dataset):
         found = next((name for name in MAP_NAMES if name in labels.variables and labels[name].ndim > 1), None)
         if found is None:
@@ -44,6 +50,11 @@ def map_of(labels: Labels) -> xr.DataArray:
     if values.ndim != 1:
         raise XSentinelError(f"labels have the shape {values.shape}; give a DataArray, or one dimension of labels")
     return xr.DataArray(values, dims="sample")
+
+
+def one_map(layer: xr.DataArray) -> xr.DataArray:
+    """Leave out a time of length 1, which a map read from a file may have."""
+    return layer.isel(time=0, drop=True) if layer.sizes.get("time") == 1 else layer
 
 
 def flags_of(layer: xr.DataArray) -> dict[int, str]:
@@ -74,25 +85,49 @@ def flags_of(layer: xr.DataArray) -> dict[int, str]:
     return {code: name.replace("_", " ") for code, name in zip(codes, names, strict=True) if code != nodata}
 
 
-def merged_flags(first: xr.DataArray, second: xr.DataArray) -> dict[int, str]:
-    """Give the names of two maps together.
+def merged_flags(first: xr.DataArray, second: xr.DataArray) -> tuple[dict[int, str], dict[int, int]]:
+    """Give the names of two maps together, by code, and which codes of the second are others there.
+
+    Classes of one name are one class, whatever their codes and capitals: it has the first map's code. A class that the
+    second map alone has keeps its code, or gets a new one where the first means something else by it.
 
     Raises
     ------
     XSentinelError
-        If a code means one thing here and another there, or one name has two codes.
+        If codes mean different things and no name is the same.
+
+    Examples
+    --------
+    >>> flags = [{"flag_values": v, "flag_meanings": m} for v, m in (([1, 2], "maize wheat"), ([1, 3], "Wheat oats"))]
+    >>> merged_flags(*(xr.DataArray([1], attrs=f) for f in flags))
+    ({1: 'maize', 2: 'wheat', 3: 'oats'}, {1: 2, 2: 4})
     """
     own, other = flags_of(first), flags_of(second)
-    for code in own.keys() & other.keys():
-        if own[code] != other[code]:
-            raise XSentinelError(
-                f"code {code} is {own[code]!r} in {first.name} and {other[code]!r} in {second.name}; recode one of the maps, "
-                f"or drop its flag_meanings if they are wrong"
-            )
-    both = own | other
-    if len(set(both.values())) < len(both):
-        raise XSentinelError(f"{first.name} and {second.name} give different codes to the same name; recode one of the maps")
-    return both
+    by_name = {name.casefold(): code for code, name in own.items()}
+    clash = next((code for code in other if own.get(code, other[code]).casefold() != other[code].casefold()), None)
+    if clash is not None and not any(name.casefold() in by_name for name in other.values()):
+        raise XSentinelError(
+            f"code {clash} is {own[clash]!r} in {first.name} and {other[clash]!r} in {second.name}, and no class has the same name in both "
+            f"({', '.join(own.values())}; {', '.join(other.values())}): name the classes of one map as those of the other (flag_meanings)"
+        )
+    recoded, free = {}, max([*own, *other], default=0) + 1
+    for code, name in other.items():
+        recoded[code] = by_name.get(name.casefold(), code if code not in own else free)
+        free += recoded[code] == free
+    both = {recoded[code]: name for code, name in other.items()} | own
+    moved = {code: new for code, new in recoded.items() if new != code}
+    unnamed = (
+        {code: free + k for k, code in enumerate(own.keys() - other.keys())} if moved else {}
+    )  # where the second has them, they mean nothing
+    return {code: both[code] for code in sorted(both)}, moved | unnamed
+
+
+def recode(values: npt.NDArray[Any], codes: Mapping[int, int]) -> npt.NDArray[Any]:
+    """Give codes of the second map as those that both are named by."""
+    out = values.astype(np.int64) if codes and values.dtype.kind in "iub" else values.copy() if codes else values
+    for code, new in codes.items():
+        out[values == code] = new
+    return out
 
 
 def numbered(first: xr.DataArray, second: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray, dict[int, Hashable]]:
@@ -118,13 +153,17 @@ def numbered(first: xr.DataArray, second: xr.DataArray) -> tuple[xr.DataArray, x
 
 
 def check_same_grid(first: xr.DataArray, second: xr.DataArray) -> xr.DataArray:
-    """Give the second layer with its dims in the order of the first's.
+    """Give the second layer with its dims in the order of the first's, a time of length 1 brought to the first's.
 
     Raises
     ------
     GridError
         If dims, sizes, coordinates or CRS differ, or there are more than three dims.
     """
+    if "time" not in first.dims:
+        second = one_map(second)
+    elif first.sizes["time"] == 1 and "time" not in second.dims:
+        second = second.expand_dims("time")
     sizes = [", ".join(f"{d} {n}" for d, n in layer.sizes.items()) for layer in (first, second)]
     if dict(first.sizes) != dict(second.sizes) or first.ndim > 3:
         raise GridError(f"the maps have {sizes[0]} and {sizes[1]}; both must have the same of time, y, x: select, or reproject_match")

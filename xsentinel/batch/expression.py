@@ -270,7 +270,7 @@ def as_expression(expression: Any, source: Any, halo: int | None) -> Expression:
         expression = expression.to_dataset(name="map" if expression.name is None else expression.name)
     if isinstance(expression, xr.Dataset):
         if source is not None:
-            raise XSentinelError("source is of a function of a cube; a lazy Dataset has its sources in it")
+            raise XSentinelError("leave source= out: a lazy Dataset has its sources in it; source= is the cube of a function, or of steps")
         if not set(PLANE) <= set(expression.dims):
             raise GridError(f"the expression has the dims {', '.join(map(str, expression.dims))}; a job's result has y and x")
         return Lazy(expression)

@@ -192,6 +192,18 @@ def run_block(job: Job, index: int) -> Done:
     return job.task(index).run()
 
 
+TOLD_APART = {
+    "xsentinel": "the versions of xsentinel",
+    "expression": "the steps",
+    "inputs": "the data that it reads",
+    "models": "the weights of the models",
+    "outputs": "the variables or their sizes",
+    "packed": "pack and scale",
+    "layout": "the layouts",
+}
+"""What a job is told apart by → in words."""
+
+
 def check_same(job: Job, found: Mapping[str, Any]) -> None:
     """Check that a store was begun by the same job.
 
@@ -204,8 +216,10 @@ def check_same(job: Job, found: Mapping[str, Any]) -> None:
     differing = [k for k in ours if ours[k] != found.get(k)]
     if differing:
         told = "; ".join(f"{k}: {_short(found.get(k))} there, {_short(ours[k])} now" for k in differing)
+        words = ", ".join(TOLD_APART.get(k, k) for k in differing)
         raise WriteError(
-            f"{job.store.url} holds blocks of another job ({told}); give another store, or overwrite=True (--overwrite) to begin anew"
+            f"{job.store.url} holds blocks of another job: {words} differ; give another store, or overwrite=True (--overwrite) to begin "
+            f"anew ({told})"
         )
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from xsentinel.batch.run import Plan, plan
-from xsentinel.batch.steps import Steps
-from xsentinel.errors import ReadError
+from xsentinel.batch.steps import Steps, wrong_kinds
+from xsentinel.errors import ReadError, did_you_mean
+from xsentinel.io.open import OPTIONS as OPEN_OPTIONS
 from xsentinel.io.open import open as open_cube
+from xsentinel.io.told import Telling
 
 KEYS = ("input", "open", "steps", "output", "tiles", "options")
+
+OPENING = tuple(name for name in (*OPEN_OPTIONS, *Telling.__annotations__) if name != "like")
+"""Of `xsentinel.open`."""
 
 OPTIONS = ("block", "layout", "pack", "scale", "workers", "memory_limit")
 """Of `plan`."""
@@ -34,9 +39,19 @@ class JobFile:
     """Of `plan`."""
 
     def plan(self, source: Any, output: str) -> Plan:
-        """Open one input and plan its job."""
-        cube = open_cube(source, **self.how)
-        return plan(self.steps, output, source=cube, **self.options)
+        """Open one input and plan its job.
+
+        Raises
+        ------
+        ReadError
+            If an option has a value of the wrong kind.
+        XSentinelError
+            As `xsentinel.open` and `plan`.
+        """
+        with wrong_kinds(f"{self.path}: open", self.how):
+            cube = open_cube(source, **self.how)
+        with wrong_kinds(f"{self.path}: options", self.options):
+            return plan(self.steps, output, source=cube, **self.options)
 
 
 def read_jobfile(path: str | PathLike[str]) -> JobFile:
@@ -67,12 +82,27 @@ def read_jobfile(path: str | PathLike[str]) -> JobFile:
     file = Path(path)
     found = load_mapping(file, "xsentinel run --help")
     if set(found) - set(KEYS):
-        raise ReadError(f"{file} has {', '.join(map(str, set(found) - set(KEYS)))}; a job file has {', '.join(KEYS)}")
+        odd = sorted(map(str, set(found) - set(KEYS)))
+        raise ReadError(f"{file} has {', '.join(odd)}; a job file has {', '.join(KEYS)}{did_you_mean(odd[0], KEYS)}")
     how, options = found.get("open") or {}, found.get("options") or {}
-    for name, value, known in (("open", how, None), ("options", options, OPTIONS)):
-        if not isinstance(value, Mapping) or (known and set(value) - set(known)):
-            raise ReadError(f"{file}: {name} is {value!r:.80}; it is a mapping" + (f" of {', '.join(known)}" if known else " of options"))
+    check_keys(f"{file}: open", how, OPENING)
+    check_keys(f"{file}: options", options, OPTIONS)
     return JobFile(file, _pairs(file, found), how, Steps.of(found.get("steps") or []), options)
+
+
+def check_keys(what: str, found: Any, known: Sequence[str]) -> None:
+    """Check that something is a mapping of known names.
+
+    Raises
+    ------
+    ReadError
+        If it is not.
+    """
+    if not isinstance(found, Mapping):
+        raise ReadError(f"{what} is {found!r:.80}; it is a mapping of {', '.join(known)}: {{name: value}}")
+    odd = [key for key in found if key not in known]
+    if odd:
+        raise ReadError(f"{what} has {odd[0]!r}{did_you_mean(odd[0], known)}; it may have {', '.join(known)}")
 
 
 def load_mapping(file: Path, advice: str) -> Mapping[str, Any]:
@@ -85,10 +115,12 @@ def load_mapping(file: Path, advice: str) -> Mapping[str, Any]:
     """
     import yaml
 
+    if not file.exists():
+        raise ReadError(f"the job file {file} does not exist (looked in {Path.cwd()}); check the name; {advice} shows what one holds")
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
-        raise ReadError(f"{file} cannot be read as YAML: {err}; see {advice} for what a job file holds") from err
+        raise ReadError(f"{file} cannot be read as YAML: {' '.join(str(err).split())}; see {advice} for what a job file holds") from err
     if not isinstance(found, Mapping):
         raise ReadError(f"{file} has {found!r:.60}; see {advice} for what a job file holds")
     return found

@@ -268,7 +268,7 @@ def run(
     Returns
     -------
     Report
-        Blocks, time, throughput, share of valid values; ``.to_html()`` with a quicklook.
+        Blocks, time, throughput, share of valid values; ``.to_html(path)`` writes them as a page with a quicklook.
 
     Raises
     ------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil, lcm
 from typing import Any
@@ -13,7 +15,7 @@ import xarray as xr
 from xsentinel.blocks.model import load_model
 from xsentinel.composite import CLOUD_REACH_M
 from xsentinel.cube import pixel_size
-from xsentinel.errors import XSentinelError
+from xsentinel.errors import XSentinelError, did_you_mean
 from xsentinel.products.smooth import SIZES
 
 Options = Mapping[str, Any]
@@ -130,12 +132,19 @@ class Steps:
             named = dict(options)
             first = named.pop(FIRST.get(verb, ""), ())
             function = getattr(cube.s2, verb)
-            cube = function(*(first if isinstance(first, list | tuple) else (first,)), **named)
+            _check_options(verb, function, named)
+            with wrong_kinds(f"step {verb}", options):
+                cube = function(*(first if isinstance(first, list | tuple) else (first,)), **named)
         return cube
 
     def halo(self, cube: xr.Dataset) -> int:
         """Sum the neighbourhoods, in pixels."""
-        return sum(VERBS[verb].halo(options, cube) for verb, options in self.steps)
+        return sum(self._halo(verb, options, cube) for verb, options in self.steps)
+
+    def _halo(self, verb: str, options: Options, cube: xr.Dataset) -> int:
+        _check_options(verb, getattr(cube.s2, verb), {k: v for k, v in options.items() if k != FIRST.get(verb)})
+        with wrong_kinds(f"step {verb}", options):
+            return VERBS[verb].halo(options, cube)
 
     def stride(self) -> int:
         """Give that of all together."""
@@ -144,6 +153,34 @@ class Steps:
     def told(self) -> str:
         """Write as JSON, the same for the same steps."""
         return json.dumps([{verb: dict(options)} for verb, options in self.steps], sort_keys=True, default=str)
+
+
+def _check_options(verb: str, function: Callable[..., Any], named: Options) -> None:
+    """Check that a verb takes the options of a step."""
+    parameters = inspect.signature(function).parameters
+    known = [p.name for p in parameters.values() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    known += [FIRST[verb]] if verb in FIRST and FIRST[verb] not in known else []
+    odd = [name for name in named if name not in known]
+    if odd and not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        raise XSentinelError(f"step {verb} takes no {odd[0]!r}{did_you_mean(odd[0], known)}; it takes {', '.join(known)}")
+
+
+@contextmanager
+def wrong_kinds(what: str, options: Options) -> Iterator[None]:
+    """Say in one line which options had values of a wrong kind.
+
+    Raises
+    ------
+    XSentinelError
+        If one had.
+    """
+    try:
+        yield
+    except XSentinelError:
+        raise
+    except (TypeError, ValueError) as err:
+        told = ", ".join(f"{name}: {value!r:.40}" for name, value in options.items())
+        raise XSentinelError(f"{what} cannot be done with {told or 'no option'}: {' '.join(str(err).split())}; check the values") from err
 
 
 def _step(step: Any) -> tuple[str, Options]:

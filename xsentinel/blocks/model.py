@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xsentinel.errors import ReadError, WriteError
+from xsentinel.errors import ReadError, WriteError, did_you_mean
 from xsentinel.models.card import Card
 from xsentinel.models.networks import build_network
 
@@ -103,22 +103,45 @@ def load_model(model: str | PathLike[str] | Model) -> Model:
     >>> load_model("lai-unet").card.bands
     ('B02', 'B03', 'B04', 'B05', 'B06', 'B07', 'B08', 'B8A', 'B11', 'B12')
     """
+    return find_model(model, "")
+
+
+def find_model(model: str | PathLike[str] | Model, task: str) -> Model:
+    """Find a model as `load_model` does; of a wrong name say those of its task, "lai", "crops" or "landcover", or all.
+
+    Raises
+    ------
+    ReadError
+        As `load_model`.
+    """
     if isinstance(model, Model):
         return model
     name = SHORT.get(str(model), str(model))
-    card_path = Path(str(files("xsentinel.data") / "models" / f"{name}.json")) if name in SHIPPED else _find_card(Path(name))
+    shipped = name in SHIPPED
+    card_path = Path(str(files("xsentinel.data") / "models" / f"{name}.json")) if shipped else _find_card(Path(name), task)
     try:
         card = Card.from_json(card_path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as err:
-        raise ReadError(f"the model card {card_path} cannot be read: {err}; {_known()}") from err
+        raise ReadError(f"the model card {card_path} cannot be read: {err}; {_known(task)}") from err
     return Model(card, str(card_path.with_suffix(".safetensors")))
 
 
-def _known() -> str:
-    return f"give one of {', '.join(SHIPPED)}, or the folder of a model that was saved"
+def shipped_for(task: str) -> list[str]:
+    """Name the models that come with the package for a task.
+
+    Examples
+    --------
+    >>> shipped_for("crops")
+    ['crops-simulated', 'crops-canada']
+    """
+    return [name for name in SHIPPED if name.startswith(task)]
 
 
-def _find_card(path: Path) -> Path:
+def _known(task: str) -> str:
+    return f"give one of {', '.join(shipped_for(task))}, or the folder of a model that was saved"
+
+
+def _find_card(path: Path, task: str) -> Path:
     """Find the card of a path that a user gave."""
     if path.is_dir():
         every = sorted(path.glob("*.json"))
@@ -126,13 +149,16 @@ def _find_card(path: Path) -> Path:
         if len(cards) != 1:
             raise ReadError(f"{path} holds {len(cards)} model cards (.json); name one of them: {[c.name for c in cards]}")
         return cards[0]
-    if path.suffix not in (".json", ".safetensors"):
-        what = "is no model" if path.exists() else "is not there"
-        raise ReadError(
-            f"{path} {what}: a model is a .safetensors file with a .json card beside it (pickled weights, .pt or .ckpt, run code "
-            f"when they are read and are refused); {_known()}"
-        )
-    return path.with_suffix(".json")
+    if path.suffix in (".json", ".safetensors"):
+        return path.with_suffix(".json")
+    if not path.suffix and not path.exists():
+        near = did_you_mean(path, [*shipped_for(task), *(short for short, name in SHORT.items() if name.startswith(task))])
+        raise ReadError(f"there is no model {str(path)!r}{near}; {_known(task)}")
+    what = "is no model" if path.exists() else "is not there"
+    raise ReadError(
+        f"{path} {what}: a model is a .safetensors file with a .json card beside it (pickled weights, .pt or .ckpt, run code "
+        f"when they are read and are refused); {_known(task)}"
+    )
 
 
 def read_network(model: Model) -> Network:

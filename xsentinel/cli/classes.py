@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from xsentinel.blocks.model import shipped_for
 from xsentinel.cli.options import (
     DEVICE,
     DILATE,
@@ -26,7 +27,6 @@ from xsentinel.cli.options import (
 )
 
 OPTIONS = (
-    click.option("--model", required=True, help="The card (.json) or folder of a classifier; or the name of one that comes along."),
     click.option("--start", help="First day of the season, such as 2018-01; that of the first date's season if not given."),
     click.option("--probabilities", is_flag=True, help="Write the probability of each class too."),
     click.option(
@@ -44,7 +44,9 @@ TAKEN = ("start", "probabilities", "samples", "seed", "precision", "device")
 def classifying(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add arguments and options of a verb that maps classes."""
     command = errors_to_usage(command)
-    for option in (PROGRESS, OVERWRITE, KEEP_CLOUDS, DILATE, *reversed(OPTIONS)):
+    named = ", ".join(shipped_for(command.__name__))
+    model = click.option("--model", required=True, help=f"One that comes along ({named}); or the card (.json) or folder of your own.")
+    for option in (PROGRESS, OVERWRITE, KEEP_CLOUDS, DILATE, *reversed(OPTIONS), model):
         command = option(command)
     return INPUTS(OUTPUT(opening(command)))
 

@@ -108,7 +108,7 @@ def _class(where: str | None) -> Any:
     """Read polygons where a file is named."""
     if where is None or not Path(where).exists():
         return where
-    from xsentinel.io.polygons import read_polygons
+    from xsentinel.samples.files import read_polygons
 
     return read_polygons(where)
 

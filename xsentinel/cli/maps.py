@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from xsentinel.cli.options import (
     opening,
     report,
 )
-from xsentinel.errors import XSentinelError
+from xsentinel.errors import SeveralGridsError, XSentinelError
+from xsentinel.info import CubeInfo
 from xsentinel.io.write import write
 
 
@@ -52,10 +54,22 @@ def demo(folder: Path) -> None:
 def info(inputs: tuple[Path, ...], how: dict[str, Any], html: bool) -> None:
     """Say what was understood of INPUT.
 
-    Bands, dates, grid, CRS, platforms, angles, how it is stored, clear share and size.
+    Bands, dates, grid, CRS, platforms, angles, how it is stored, clear share and size. Of bands on several grids
+    these are told, and the rest at 20 m, or the coarsest, unless --resolution says otherwise.
     """
-    found = opened(list(inputs), how).s2.info()
+    try:
+        found = opened(list(inputs), how).s2.info()
+    except SeveralGridsError as err:
+        found = _of_several_grids(inputs, how, err)
     click.echo(found._repr_html_() if html else str(found))
+
+
+def _of_several_grids(inputs: tuple[Path, ...], how: dict[str, Any], err: SeveralGridsError) -> CubeInfo:
+    """Describe bands on several grids: each grid, and the cube that they make at one of them."""
+    size = 20.0 if 20.0 in err.grids else max(err.grids)
+    found: CubeInfo = opened(list(inputs), how | {"resolution": size}).s2.info()
+    grids = "; ".join(f"{own:g} m: {', '.join(names)}" for own, names in err.grids.items())
+    return replace(found, grid=f"several, so say --resolution 10, 20 …: {grids}; brought to {size:g} m: {found.grid}")
 
 
 @click.command(

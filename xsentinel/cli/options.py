@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -12,9 +13,22 @@ import click
 import xsentinel as xs
 from xsentinel.errors import XSentinelError
 
+KEYWORD = r"""\b(?P<name>[a-z]\w*)=(?P<value>'[^']*'|"[^"]*"|\[[^\]]*\]|[\w.+-]*(?![\w(<{\[]))(?: \(--[\w-]+\))?"""
+"""A parameter with its value in a message, and the flag where that is named beside it."""
+
 FILE = click.Path(path_type=Path, dir_okay=False)
 
-INPUTS = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+
+class Source(click.Path):
+    """What xsentinel.open reads: a path, or a URL, which is left as it stands."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a word of the command line."""
+        return value if "://" in str(value) else super().convert(value, param, ctx)
+
+
+SOURCE = Source(path_type=Path)
+INPUTS = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=SOURCE)
 OUTPUT = click.argument("output", type=click.Path(path_type=Path))
 FOLDER = click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace what stands at OUTPUT.")
@@ -43,84 +57,6 @@ CSV = click.option("--csv", type=FILE, help="Write the table there too.")
 MARKDOWN = click.option("--markdown", type=FILE, help="Write the table as Markdown there too.")
 PLOT = click.option("--plot", type=FILE, help="Draw the confusion matrix to this picture (.png, .pdf, .svg).")
 
-HOW = (
-    click.option("--resolution", type=float, help="Pixel size in metres to bring all bands to; needed where they differ."),
-    click.option(
-        "--bbox",
-        type=float,
-        nargs=4,
-        metavar="WEST SOUTH EAST NORTH",
-        help="Box to read: in degrees if it can be that, else in --crs, or in the CRS of INPUT.",
-    ),
-    click.option("--crs", help="CRS to bring INPUT to, such as EPSG:32632; needed for products of several UTM zones."),
-    click.option(
-        "--like",
-        type=click.Path(path_type=Path),
-        help="A cube or map whose very pixels are to be matched, instead of --resolution, --bbox and --crs.",
-    ),
-    click.option("--resampling", type=click.Choice(["bilinear", "cubic", "nearest"]), help="How bands go finer or to another CRS."),
-    click.option(
-        "--harmonise",
-        type=click.Choice(["auto", "offset", "none"]),
-        default="auto",
-        show_default=True,
-        help="The offset of -1000 counts since baseline 04.00: by metadata, held against the pixels; in any case; or never.",
-    ),
-)
-"""How INPUT is opened."""
-
-
-def opening(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of how INPUT is opened, which reach the command as one mapping, ``how``."""
-
-    @wraps(command)
-    def gathered(*args: Any, resolution: Any, bbox: Any, crs: Any, like: Any, resampling: Any, harmonise: Any, **kwargs: Any) -> Any:
-        how = {"resolution": resolution, "bbox": bbox or None, "crs": crs, "resampling": resampling, "harmonise": harmonise}
-        return command(*args, how=how | {"like": like}, **kwargs)
-
-    for option in reversed(HOW):
-        gathered = option(gathered)
-    return gathered
-
-
-def errors_to_usage(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn our errors into one line on standard error and exit status 2."""
-
-    @wraps(command)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except XSentinelError as err:
-            raise click.UsageError(str(err)) from err
-
-    return guarded
-
-
-def opened(inputs: list[Path] | Path, how: dict[str, Any]) -> Any:
-    """Open as a command was asked to."""
-    return xs.open(inputs, **how | {"like": None if how["like"] is None else xs.open(how["like"])})
-
-
-def clear(inputs: tuple[Path, ...], how: dict[str, Any], options: dict[str, Any]) -> Any:
-    """Open, and mask clouds unless they are to be kept."""
-    cube = opened(list(inputs), how)
-    return cube if options["keep_clouds"] else cube.s2.mask_clouds(dilate=options["dilate"])
-
-
-def named_cubes(inputs: tuple[Path, ...], how: dict[str, Any], keep_clouds: bool) -> dict[str, Any]:
-    """Open each input as a cube of its own, named by its file; clouds are masked where there are scene classes."""
-    cubes: dict[str, Any] = {}
-    for path in inputs:
-        cube = opened(path, how)
-        name = path.stem if path.stem not in cubes else str(path)
-        cubes[name] = cube if keep_clouds or "SCL" not in cube else cube.s2.mask_clouds()
-    return cubes
-
-
-def examples(*lines: str) -> str:
-    """Give lines to be shown below a command's help, each as it stands."""
-    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])  # \b keeps click from filling them
-
 
 def many(*names: str, choices: Sequence[str] | None = None, default: tuple[str, ...] = (), **told: Any) -> Callable[..., Any]:
     """Give an option that takes several names, by commas or by being repeated."""
@@ -134,6 +70,112 @@ def many(*names: str, choices: Sequence[str] | None = None, default: tuple[str, 
 
     shown = ",".join(default) or False
     return click.option(*names, multiple=True, default=default, show_default=shown, metavar="TEXT,...", callback=separate, **told)
+
+
+HOW = (
+    click.option("--resolution", type=float, help="Pixel size in metres to bring all bands to; needed where they differ."),
+    click.option(
+        "--bbox",
+        type=float,
+        nargs=4,
+        metavar="WEST SOUTH EAST NORTH",
+        help="Box to read: in degrees if it can be that, else in --crs, or in the CRS of INPUT.",
+    ),
+    click.option("--crs", help="CRS to bring INPUT to, such as EPSG:32632; needed for products of several UTM zones."),
+    click.option(
+        "--like",
+        type=SOURCE,
+        help="A cube or map whose very pixels are to be matched, instead of --resolution, --bbox and --crs.",
+    ),
+    click.option("--resampling", type=click.Choice(["bilinear", "cubic", "nearest"]), help="How bands go finer or to another CRS."),
+    click.option(
+        "--harmonise",
+        type=click.Choice(["auto", "offset", "none"]),
+        default="auto",
+        show_default=True,
+        help="The offset of -1000 counts since baseline 04.00: by metadata, held against the pixels; in any case; or never.",
+    ),
+    many("--bands", help="Of GeoTIFFs that do not name them: the bands in the order of the file, B02,B03,B04 say."),
+    many("--time", help="Of GeoTIFFs that do not tell it: the date, of a folder one for all files or one for each."),
+    click.option("--assume-crs", help="Of GeoTIFFs that have none: the CRS that they are in, such as EPSG:32632."),
+)
+"""How INPUT is opened."""
+
+OPENING = ("resolution", "bbox", "crs", "like", "resampling", "harmonise", "bands", "time", "assume_crs")
+"""Their names."""
+
+
+def opening(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of how INPUT is opened, which reach the command as one mapping, ``how``."""
+
+    @wraps(command)
+    def gathered(*args: Any, **kwargs: Any) -> Any:
+        given = {name: kwargs.pop(name) for name in OPENING}
+        return command(*args, how={name: None if value == () else value for name, value in given.items()}, **kwargs)
+
+    for option in reversed(HOW):
+        gathered = option(gathered)
+    return gathered
+
+
+def errors_to_usage(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn our errors into one line on standard error, in the words of the shell, and exit status 2."""
+
+    @wraps(command)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except XSentinelError as err:
+            options = [p for p in click.get_current_context().command.params if isinstance(p, click.Option)]
+            raise click.UsageError(in_shell(str(err), options)) from err
+
+    return guarded
+
+
+def in_shell(message: str, options: Sequence[click.Option]) -> str:
+    """Write what a message says of parameters as a command's options: overwrite=True as --overwrite, start='2018' as --start 2018."""
+    flags = {str(o.name): o for o in options}
+
+    def translated(match: re.Match[str]) -> str:
+        option, value = flags.get(match["name"]), match["value"]
+        if option is None:
+            return match[0]
+        flag = max(option.opts, key=len)
+        if option.is_flag:
+            return flag if value != "False" or not option.secondary_opts else option.secondary_opts[0]
+        plain = re.sub(r"['\"\s]", "", value.strip("[]"))
+        return f"{flag} {plain}".rstrip()
+
+    told = re.sub(KEYWORD, translated, message)
+    return re.sub(r"(?:xsentinel\.)?open\(\.\.\., (--[^()]*)\)", r"\1", told)
+
+
+def opened(inputs: Any, how: dict[str, Any]) -> Any:
+    """Open as a command was asked to."""
+    given = {name: value for name, value in how.items() if value is not None}
+    return xs.open(inputs, **given | ({"like": xs.open(how["like"])} if how["like"] else {}))
+
+
+def clear(inputs: tuple[Path, ...], how: dict[str, Any], options: dict[str, Any]) -> Any:
+    """Open, and mask clouds unless they are to be kept."""
+    cube = opened(list(inputs), how)
+    return cube if options["keep_clouds"] else cube.s2.mask_clouds(dilate=options["dilate"])
+
+
+def named_cubes(inputs: tuple[Path | str, ...], how: dict[str, Any], keep_clouds: bool) -> dict[str, Any]:
+    """Open each input as a cube of its own, named by its file; clouds are masked where there are scene classes."""
+    cubes: dict[str, Any] = {}
+    for path in inputs:
+        cube = opened(path, how)
+        stem = Path(path).stem
+        name = stem if stem not in cubes else str(path)
+        cubes[name] = cube if keep_clouds or "SCL" not in cube else cube.s2.mask_clouds()
+    return cubes
+
+
+def examples(*lines: str) -> str:
+    """Give lines to be shown below a command's help, each as it stands."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])  # \b keeps click from filling them
 
 
 def tell_scores(found: Any, csv: Path | None, markdown: Path | None, plot: Path | None) -> None:

@@ -36,8 +36,8 @@ def parcels(inputs: tuple[Path, ...], polygons: Path, output: Path, how: dict[st
     INPUT is maps or a cube; POLYGONS a file that geopandas reads (.gpkg, .geojson, .shp, .parquet); OUTPUT ends in .csv,
     .parquet (GeoParquet) or .gpkg.
     """
-    from xsentinel.io.polygons import read_polygons
     from xsentinel.io.table import write_table
+    from xsentinel.samples.files import read_polygons
 
     maps = opened(list(inputs), how)
     if options["variables"]:

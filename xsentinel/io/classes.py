@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
+from xsentinel.cube import nodata_code
 from xsentinel.errors import ReadError
 from xsentinel.io.geotiff import SUFFIXES as GEOTIFF
 from xsentinel.io.stores import NetcdfReader, ZarrReader
+from xsentinel.samples.legends import Legend
 
 NAMES = ("class", "label")
 """Variables that are taken first."""
@@ -79,3 +83,21 @@ def _choose(ds: xr.Dataset, path: Path, variable: str | None) -> xr.DataArray:
     if "time" in layer.dims and layer.sizes["time"] == 1:
         layer = layer.isel(time=0, drop=True)
     return layer.assign_attrs(flag_values=np.atleast_1d(layer.attrs["flag_values"])) if "flag_values" in layer.attrs else layer
+
+
+def encode_map(layer: xr.DataArray, legend: Legend) -> xr.DataArray:
+    """Give a map of source values as the classes of a legend, lazily; its nodata are no label.
+
+    Raises
+    ------
+    XSentinelError
+        If there are values that the legend does not know, when they are computed.
+    """
+    nodata = nodata_code(layer)
+
+    def encoded(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        return legend.encode(values if nodata is None else np.where(values == nodata, 0, values), f"map {layer.name}")
+
+    out: xr.DataArray = xr.apply_ufunc(encoded, layer, dask="parallelized", output_dtypes=[np.uint8])
+    out.attrs = legend.attrs
+    return out

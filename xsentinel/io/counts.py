@@ -29,12 +29,13 @@ def settle_counts(parts: list[xr.Dataset], label: str, harmonise: Harmonise = "a
     Raises
     ------
     UnitsError
-        If the darkest pixels allow both.
+        If the darkest pixels allow both, or counts are of 8 bits.
     """
     bare = [_bare(part) for part in parts]
     names = [name for part in bare for name in part]
     if not names:
         return parts
+    _refuse_pictures(parts, bare, label)
     if harmonise != "auto":
         return _written(parts, bare, BASELINE_4_OFFSET if harmonise == "offset" else 0.0)
     dark = min(_dark_count(part[name]) for part, found in zip(parts, bare, strict=True) for name in found)
@@ -46,6 +47,16 @@ def settle_counts(parts: list[xr.Dataset], label: str, harmonise: Harmonise = "a
             f"or give harmonise='offset' or 'none'"
         )
     return _written(parts, bare, 0.0)
+
+
+def _refuse_pictures(parts: list[xr.Dataset], bare: list[list[str]], label: str) -> None:
+    """Refuse integers of 8 bits, which are a picture, stretched by a rule of its own."""
+    small = [name for part, found in zip(parts, bare, strict=True) for name in found if part[name].dtype.itemsize == 1]
+    if small:
+        raise UnitsError(
+            f"{', '.join(small)} of {label} hold integers of 8 bits, as a quicklook does; counts of reflectance have 16: open the bands "
+            f"of the product itself; if value = count · a + b is known, write a and b into the file (rasterio: dst.scales, dst.offsets)"
+        )
 
 
 def _written(parts: list[xr.Dataset], bare: list[list[str]], offset: float) -> list[xr.Dataset]:

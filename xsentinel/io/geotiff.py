@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from xsentinel.bands import band_name, platform_name
 from xsentinel.cube import STORAGE_ATTRS
 from xsentinel.errors import BandError, ReadError, UnitsError
 from xsentinel.io.source import Chunks, Raw
-from xsentinel.io.understand import SCENE_CLASS_NAMES
+from xsentinel.io.told import Told
+from xsentinel.io.understand import NAME_BANDS, SCENE_CLASS_NAMES
 
 SUFFIXES = (".tif", ".tiff")
 
@@ -54,8 +55,12 @@ class Layer:
     tags: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, eq=False)
 class GeotiffReader:
     """GeoTIFF files."""
+
+    told: Told = field(default_factory=Told)
+    """What their user tells of them."""
 
     form = "GeoTIFF (.tif with band descriptions, or a folder of files named by band and date)"
 
@@ -65,11 +70,19 @@ class GeotiffReader:
 
     def read(self, path: Path, chunks: Chunks) -> list[Raw]:
         """Group layers by grid, and within it by date and band."""
-        layers = [layer for file in _files(path) for layer in describe(file)]
+        dates = self.told.dated(_files(path))
+        layers = [layer for file, date in dates.items() for layer in describe(file, self.told, date)]
         grids: dict[tuple[object, ...], list[Layer]] = defaultdict(list)
         for layer in layers:
             grids[layer.grid].append(layer)
-        return [Raw(_stack(group, chunks), str(path)) for group in grids.values()]
+        return [Raw(self._placed(_stack(group, chunks)), str(path)) for group in grids.values()]
+
+    def _placed(self, ds: xr.Dataset) -> xr.Dataset:
+        """Write the CRS that is told, if any; it is that of the files that have one."""
+        import rioxarray  # noqa: F401  (registers .rio)
+
+        placed: xr.Dataset = ds.rio.write_crs(self.told.crs) if self.told.crs else ds
+        return placed
 
 
 def _files(path: Path) -> list[Path]:
@@ -78,8 +91,8 @@ def _files(path: Path) -> list[Path]:
     return sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
 
 
-def describe(path: Path) -> list[Layer]:
-    """Read what a file says of its bands.
+def describe(path: Path, told: Told, date: np.datetime64 | None) -> list[Layer]:
+    """Read what a file says of its bands, and what is told of it.
 
     Raises
     ------
@@ -93,15 +106,16 @@ def describe(path: Path) -> list[Layer]:
     try:
         with rasterio.open(path) as file:
             tags = file.tags()
-            names = _layer_names(path, file.descriptions)
+            names = _told_names(path, file.descriptions, told) if told.bands else _layer_names(path, file.descriptions)
             time, platform = _time(path, tags), _platform(path, tags)
-            grid = (file.crs.to_wkt() if file.crs else None, tuple(file.transform), file.shape)
+            crs = told.placed(file.crs, path)
+            grid = (crs.to_wkt() if crs else None, tuple(file.transform), file.shape)
             kept = tuple(sorted((k, v) for k, v in tags.items() if k not in FORMAT_TAGS))
             integers = np.dtype(file.dtypes[0]).kind in "iu"
             stored = zip(file.indexes, names, file.scales, file.offsets, strict=True)
             return [
-                Layer(path, i, name, date or time, platform, _scale(scale, offset, integers), offset, file.nodata, grid, kept)
-                for i, (name, date), scale, offset in stored
+                Layer(path, i, name, date or own or time, platform, _scale(scale, offset, integers), offset, file.nodata, grid, kept)
+                for i, (name, own), scale, offset in stored
             ]
     except rasterio.errors.RasterioIOError as err:
         raise ReadError(f"{path} cannot be opened as GeoTIFF: {err}; copy or download it again") from err
@@ -121,8 +135,14 @@ def _layer_names(path: Path, descriptions: tuple[str | None, ...]) -> list[tuple
         return [(tokens[0], _described(str(descriptions[0]))[1])]
     raise BandError(
         f"{path} has {len(descriptions)} bands without descriptions, and its name tells {', '.join(tokens) or 'no band'}; "
-        f"name the bands in the file (gdal_edit or rasterio: dst.descriptions = ('B02', 'B03', ...))"
+        f"name the bands in order: {NAME_BANDS}, or write them into the file (rasterio: dst.descriptions = ('B02', 'B03', ...))"
     )
+
+
+def _told_names(path: Path, descriptions: tuple[str | None, ...], told: Told) -> list[tuple[str, np.datetime64 | None]]:
+    """Name each band as it is told, its date where the description tells it."""
+    own = [_described(str(d))[1] for d in descriptions]
+    return list(zip([_layer_name(name) or name for name in told.named(path, descriptions)], own, strict=True))
 
 
 def _described(text: str) -> tuple[str, np.datetime64 | None]:
@@ -170,6 +190,8 @@ def _stack(layers: list[Layer], chunks: Chunks) -> xr.Dataset:
     ds = ds.assign_coords(time=np.array([t if t is not None else np.datetime64("NaT") for t in times], "datetime64[ns]"))
     common = set.intersection(*(set(layer.tags) for layer in layers))
     attrs = {k: v for k, v in sorted(common) if k not in LAYER_TAGS}
+    if times == [None] and "xsentinel_version" in dict(common):
+        ds = ds.isel(time=0, drop=True)  # a map of a season, say: `to_cog` would have written its date
     return _with_platforms(ds.assign_attrs(attrs), layers, times)
 
 
@@ -181,7 +203,8 @@ def _with_platforms(ds: xr.Dataset, layers: list[Layer], times: list[np.datetime
     names = [next(iter(told[t]), "") for t in times]
     if not any(names):
         return ds
-    return ds.assign_coords(platform=("time", np.array(names), {"source": "file name"}))
+    attrs = {"source": "file name"}
+    return ds.assign_coords(platform=("time", np.array(names), attrs) if "time" in ds.dims else ((), names[0], attrs))
 
 
 def _variable(layers: list[Layer], chunks: Chunks) -> xr.DataArray:

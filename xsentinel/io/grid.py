@@ -14,13 +14,16 @@ import xarray as xr
 from xsentinel.bands import BANDS
 from xsentinel.blocks.tiles import Tiling, map_tiles
 from xsentinel.cube import STORAGE_ATTRS, Encoding, encoding_of, pixel_size
-from xsentinel.errors import GridError, TimeError, UnitsError
+from xsentinel.errors import GridError, SeveralGridsError, TimeError, UnitsError
 from xsentinel.io.radar import in_power
 from xsentinel.io.target import kind_of
 from xsentinel.kernels.resample import coarsen_mean, coarsen_nearest, refine_bilinear, refine_cubic, refine_nearest
 from xsentinel.kernels.scale import decode
 
 Method = Callable[[str], str]
+
+USUAL = (10.0, 20.0)
+"""Pixel sizes that cubes of products mostly are brought to, the one that has most of the bands last."""
 
 ALIGNED = 0.01
 """Grids whose edges differ by less than this share of a pixel are the same."""
@@ -70,7 +73,7 @@ def join(parts: list[xr.Dataset], resolution: float | None, mask_and_scale: bool
         If parts have different times.
     """
     grids = [grid_of(part) for part in parts]
-    target = _target(grids, resolution)
+    target = _target(parts, grids, resolution)
     _check_together(parts, grids)
     ranked = sorted(zip(parts, grids, strict=True), key=lambda pair: _distance(pair[1], target))
     chosen: dict[Any, xr.DataArray] = {}
@@ -123,16 +126,29 @@ def _other_coords(parts: list[xr.Dataset]) -> dict[Any, xr.DataArray]:
     return {name: c for part in reversed(parts) for name, c in part.coords.items() if not {"y", "x"} & set(c.dims)}
 
 
-def _target(grids: list[Grid], resolution: float | None) -> float | None:
+def _target(parts: list[xr.Dataset], grids: list[Grid], resolution: float | None) -> float | None:
     found = sorted({round(g.resolution, 6) for g in grids if g.resolution is not None})
     if resolution is not None:
         if resolution <= 0:
             raise GridError(f"resolution is {resolution}; it is a pixel size in metres, such as 10 or 20")
         return float(resolution)
     if len(found) > 1:
-        sizes = ", ".join(f"{r:g}" for r in found)
-        raise GridError(f"the bands lie on grids of {sizes} m; say which to bring them to: open(..., resolution={found[-1]:g})")
+        raise _several(parts, grids, found)
     return found[0] if found else None
+
+
+def _several(parts: list[xr.Dataset], grids: list[Grid], found: list[float]) -> SeveralGridsError:
+    """Say which pixel sizes there are, and which one to take."""
+    usual = [size for size in USUAL if size in found]
+    mostly = f" (mostly {' or '.join(f'{size:g}' for size in usual)})" if usual else ""
+    where: dict[float, list[str]] = {size: [] for size in found}
+    for part, grid in zip(parts, grids, strict=True):
+        if grid.resolution is not None:
+            where[round(grid.resolution, 6)] += map(str, part.data_vars)
+    sizes = ", ".join(f"{size:g}" for size in found)
+    return SeveralGridsError(
+        f"the bands lie on grids of {sizes} m; say which to bring them to{mostly}: open(..., resolution={(usual or found)[-1]:g})", where
+    )
 
 
 def _distance(grid: Grid, target: float | None) -> tuple[bool, float]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
+from urllib.parse import unquote, urlsplit
 
 import xarray as xr
 
@@ -24,15 +25,20 @@ from xsentinel.io.series import raws_by_zone
 from xsentinel.io.source import Chunks, Raw, Reader
 from xsentinel.io.stac import raws_of_items
 from xsentinel.io.stac_items import items_in
-from xsentinel.io.stores import NetcdfReader, ZarrReader
+from xsentinel.io.stores import NetcdfReader, ZarrReader, is_url, open_url
 from xsentinel.io.target import Request, bounds_in, crop, make_request
+from xsentinel.io.told import Telling, Told
 from xsentinel.io.understand import content, understand
+from xsentinel.io.unknown import refusal
 from xsentinel.io.warp import base_resolution, cut_to, geobox_for, merge, needs_warp, warp
 
-READERS: tuple[Reader, ...] = (ZarrReader(), NetcdfReader(), GeotiffReader())
+FORMS = (ZarrReader.form, NetcdfReader.form, GeotiffReader.form, SAFE_FORM, EOPF_FORM)
 
 Source = Any
 """A path, a Dataset or DataArray, a STAC item or collection of items (pystac, or its JSON)."""
+
+OPTIONS = ("resolution", "bbox", "crs", "like", "resampling", "harmonise", "chunks", "mask_and_scale")
+"""Of `open`, beside those of `Telling`."""
 
 MARGIN = 4
 """Pixels of the coarsest band that are read around a box, so that resampling at its edge is as in the whole."""
@@ -49,6 +55,7 @@ def open(  # noqa: A001  (xsentinel.open reads as xarray.open_dataset does)
     harmonise: Harmonise = "auto",
     chunks: Chunks | Literal["auto"] = "auto",
     mask_and_scale: bool = True,
+    **told: Unpack[Telling],
 ) -> xr.Dataset:
     """Open Sentinel-2 as a cube.
 
@@ -58,7 +65,7 @@ def open(  # noqa: A001  (xsentinel.open reads as xarray.open_dataset does)
         A Level-2A product (.SAFE folder or .zip), a folder or list of them: one tile or neighbouring ones
         become one time series, of a solar day the newest processing, offsets date by date. STAC items of
         Sentinel-2 or Sentinel-1 (RTC), a collection of them, their JSON or its path. EOPF products of a tile. A Zarr store
-        (format 2 or 3, folder or .zip), a NetCDF file, a multi-band GeoTIFF with band descriptions, or a
+        (format 2 or 3, folder, .zip or URL), a NetCDF file, a multi-band GeoTIFF with band descriptions, or a
         folder of NetCDF files or GeoTIFFs of one place; several sources, such as a 10 m and a 20 m file,
         are joined on one grid. A Dataset or DataArray in memory is understood in the same way: aliases,
         dims, CRS, storage.
@@ -86,6 +93,10 @@ def open(  # noqa: A001  (xsentinel.open reads as xarray.open_dataset does)
         Decode counts to float32 reflectance with NaN. If False, the integers stay as stored, with
         ``scale_factor``, ``add_offset`` and ``_FillValue`` as attributes: half the traffic for what
         takes them so, such as ``ds.s2.lai()``; resampling then is not possible.
+    **told
+        Of GeoTIFFs, and folders of them, what they do not tell themselves: ``bands``, their names in the order of the
+        file; ``time``, the date, of a folder one for all files or one for each in the order of their names;
+        ``assume_crs``, the CRS of files that have none (``crs`` brings to another).
 
     Returns
     -------
@@ -111,7 +122,7 @@ def open(  # noqa: A001  (xsentinel.open reads as xarray.open_dataset does)
     """
     check_harmonise(harmonise)
     request = make_request(resolution, bbox, crs, like, resampling)
-    groups = _groups(_each(source), {} if chunks == "auto" else chunks, harmonise, request)
+    groups = _groups(_each(source), {} if chunks == "auto" else chunks, harmonise, request, Told.read(told, OPTIONS))
     if (table := parcels_in([raw for raws in groups.values() for raw in raws])) is not None:
         return table.load() if chunks is None else table
     if len(groups) > 1 and request.crs is None:
@@ -122,7 +133,7 @@ def open(  # noqa: A001  (xsentinel.open reads as xarray.open_dataset does)
     return cube.load() if chunks is None else cube
 
 
-def _groups(sources: list[Any], chunks: Chunks, harmonise: Harmonise, request: Request) -> dict[int, list[Raw]]:
+def _groups(sources: list[Any], chunks: Chunks, harmonise: Harmonise, request: Request, told: Told) -> dict[int, list[Raw]]:
     """Read all sources: one group of Raws, or one for each UTM zone of products."""
     scenes: list[Scene] = []
     items: list[Any] = []
@@ -130,14 +141,16 @@ def _groups(sources: list[Any], chunks: Chunks, harmonise: Harmonise, request: R
     eopf: list[Path] = []
     for one in sources:
         path = _existing(one)
+        if told and not _is_geotiff(path):
+            told.refuse(one)
         if path is not None and is_safe(path):
-            scenes += [scene for product in products_in(path) for scene in read_scenes(product)]
+            scenes += _scenes(path)
         elif path is not None and is_eopf(path):
             eopf.append(path)
         elif (found := items_in(one)) is not None:
             items += found
         else:
-            raws += _read(one, chunks)
+            raws += _read(one, chunks, told)
     if scenes and items:
         raise ReadError("products and STAC items cannot be joined; open them apart and join the cubes (xarray.concat)")
     raws += raws_of_eopf(eopf, chunks, harmonise) if eopf else []
@@ -147,6 +160,24 @@ def _groups(sources: list[Any], chunks: Chunks, harmonise: Harmonise, request: R
     if len(zones) > 1 and raws:
         raise GridError(f"{raws[0].label} cannot be joined with products of several UTM zones; open it apart")
     return {epsg: [*found, *raws] for epsg, found in zones.items()}
+
+
+def _scenes(path: Path) -> list[Scene]:
+    """Read the products of a path; of several name all that are broken."""
+    found, broken, products = list[Scene](), list[ReadError](), products_in(path)
+    for product in products:
+        try:
+            found += read_scenes(product)
+        except ReadError as err:
+            broken.append(err)
+    if len(products) == 1 and broken:
+        raise broken[0]
+    if broken:
+        told = "; ".join(map(str, broken))
+        raise ReadError(
+            f"{len(broken)} of the {len(products)} products in {path} cannot be read, so none is; give a list of the others: {told}"
+        )
+    return found
 
 
 def _prepare(raws: list[Raw], harmonise: Harmonise, request: Request) -> list[xr.Dataset]:
@@ -175,16 +206,16 @@ def _place(groups: list[list[xr.Dataset]], request: Request, mask_and_scale: boo
 
 
 def _existing(source: Any) -> Path | None:
-    """Give a source's path, None for a Dataset or STAC items.
+    """Give a source's path, None for a Dataset, STAC items or a URL.
 
     Raises
     ------
     ReadError
         If nothing is there.
     """
-    if not isinstance(source, str | PathLike):
+    if not isinstance(source, str | PathLike) or is_url(source):
         return None
-    path = Path(source).expanduser()
+    path = Path(unquote(urlsplit(str(source)).path) if str(source).startswith("file://") else source).expanduser()
     if not path.exists():
         raise ReadError(f"{path} does not exist (looked in {Path.cwd()}); check the name, or give the folder that it lies in")
     return path
@@ -202,20 +233,32 @@ def _each(source: Any) -> list[Any]:
     return sources
 
 
-def _read(source: Any, chunks: Chunks) -> list[Raw]:
+def _read(source: Any, chunks: Chunks, told: Told) -> list[Raw]:
     if isinstance(source, xr.DataArray):
         whole = source.to_dataset(name="data" if source.name is None or source.name in source.coords else source.name)
-        return _read(whole.assign_attrs(source.attrs), chunks)
+        return _read(whole.assign_attrs(source.attrs), chunks, told)
     if isinstance(source, xr.Dataset):
         there = {d: n for d, n in (chunks or {}).items() if d in source.dims}
         return [Raw(source.chunk(there) if there else source, "the Dataset")]
-    if not isinstance(source, str | PathLike):
+    if is_url(source):
+        return [open_url(source, chunks)]
+    path = _existing(source)
+    if path is None:
         raise ReadError(f"{source!r:.60} cannot be opened; give a path, a Dataset, STAC items, or a list of them")
-    path = Path(source).expanduser()
-    for reader in READERS:
-        if reader.can_read(path):
-            return reader.read(path, chunks)
-    raise ReadError(f"{path} is of no form that xsentinel reads: {'; '.join([*(r.form for r in READERS), SAFE_FORM, EOPF_FORM])}")
+    reader = _reader(path, told)
+    if reader is None:
+        raise refusal(path, FORMS, lambda other: is_safe(other) or is_eopf(other) or _reader(other, told) is not None)
+    return reader.read(path, chunks)
+
+
+def _reader(path: Path, told: Told) -> Reader | None:
+    """Give the reader of a store or file, None if there is none."""
+    readers: tuple[Reader, ...] = (ZarrReader(), NetcdfReader(), GeotiffReader(told))
+    return next((reader for reader in readers if reader.can_read(path)), None)
+
+
+def _is_geotiff(path: Path | None) -> bool:
+    return path is not None and not is_safe(path) and not is_eopf(path) and isinstance(_reader(path, Told()), GeotiffReader)
 
 
 def _sort_out(raws: list[Raw]) -> tuple[list[Raw], list[str]]:

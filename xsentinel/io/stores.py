@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
@@ -31,19 +32,16 @@ class ZarrReader:
         from zarr.storage import LocalStore, ZipStore
 
         store = ZipStore(path, mode="r") if path.is_file() else LocalStore(path, read_only=True)
-        try:
-            ds = xr.open_dataset(
-                store,  # type: ignore[arg-type]
-                engine="zarr",
-                chunks=chunks,
-                mask_and_scale=False,
-                decode_coords=True,
-                consolidated=_is_consolidated(path),
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:  # zarr checks few of the types in its JSON
-            raise ReadError(f"{path} has the metadata of a Zarr group but cannot be opened: {err}; write or copy it again") from err
-        # a store without consolidated metadata lists its arrays in an order that changes from call to call
-        return [Raw(ds[sorted(ds.data_vars, key=str)], str(path))]
+        return [_open_group(store, str(path), chunks, _is_consolidated(path))]
+
+
+def _open_group(store: Any, label: str, chunks: Chunks, consolidated: bool) -> Raw:
+    try:
+        ds = xr.open_dataset(store, engine="zarr", chunks=chunks, mask_and_scale=False, decode_coords=True, consolidated=consolidated)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:  # zarr checks few of the types in its JSON
+        raise ReadError(f"{label} has the metadata of a Zarr group but cannot be opened: {err}; write or copy it again") from err
+    # a store without consolidated metadata lists its arrays in an order that changes from call to call
+    return Raw(ds[sorted(ds.data_vars, key=str)], label)
 
 
 def _is_consolidated(path: Path) -> bool:
@@ -52,7 +50,42 @@ def _is_consolidated(path: Path) -> bool:
     if (path / ".zmetadata").is_file():
         return True
     v3 = path / "zarr.json"
-    return v3.is_file() and json.loads(v3.read_bytes()).get("consolidated_metadata") is not None
+    return v3.is_file() and _tells_consolidated(v3.read_bytes())
+
+
+def _tells_consolidated(text: bytes) -> bool:
+    return json.loads(text).get("consolidated_metadata") is not None
+
+
+def is_url(source: object) -> bool:
+    """Tell a URL that is no local file."""
+    return isinstance(source, str) and "://" in source and not source.startswith("file://")
+
+
+def open_url(url: str, chunks: Chunks) -> Raw:
+    """Open the Zarr group at a URL that fsspec knows, in its own chunks.
+
+    Raises
+    ------
+    ReadError
+        If nothing is there, or no Zarr, or the place is not known or out of reach.
+    """
+    import fsspec
+    from zarr.storage import FsspecStore
+
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url)
+        there = [name for name in METADATA if filesystem.exists(f"{path.rstrip('/')}/{name}")]
+    except ImportError as err:
+        raise ReadError(f"{url} needs a package that is not installed: {err}") from err
+    except Exception as err:  # each kind of store raises its own
+        raise ReadError(f"{url} cannot be reached: {err}; check the address, and what the store wants of who reads it") from err
+    if not there:
+        raise ReadError(f"there is no Zarr store at {url}, and of URLs only Zarr is read; check the address, or download the file first")
+    consolidated = ".zmetadata" in there or (
+        "zarr.json" in there and _tells_consolidated(filesystem.cat_file(f"{path.rstrip('/')}/zarr.json"))
+    )
+    return _open_group(FsspecStore.from_url(url, read_only=True), url, chunks, consolidated)
 
 
 class NetcdfReader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from xsentinel.errors import GridError
 
 Bounds = tuple[float, float, float, float]
 """West, south, east, north."""
+
+TELL_CRS = "tell it: open(..., assume_crs='EPSG:...') of a GeoTIFF, else ds.rio.write_crs('EPSG:...')"
 
 METHODS = ("nearest", "bilinear", "cubic", "average", "mode")
 
@@ -74,11 +77,15 @@ def make_request(
     methods = _methods(resampling)
     if like is not None:
         return _like(like, {"resolution": resolution, "bbox": bbox, "crs": crs}, methods)
-    if resolution is not None and not (np.isfinite(resolution) and resolution > 0):
-        raise GridError(f"resolution is {resolution}; it is a pixel size in metres, such as 10 or 20")
+    if resolution is not None and not _is_size(resolution):
+        raise GridError(f"resolution is {resolution!r}; it is a pixel size in metres, such as 10 or 20")
     bounds = None if bbox is None else _bounds(bbox)
     degrees = bounds is not None and max(map(abs, bounds[::2])) <= 180 and max(map(abs, bounds[1::2])) <= 90
     return Request(resolution, bounds, read_crs("EPSG:4326") if degrees else None, None if crs is None else read_crs(crs), None, methods)
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, Real) and 0 < float(value) < np.inf
 
 
 def _methods(resampling: str | Mapping[str, str] | None) -> Mapping[str, str]:
@@ -126,7 +133,9 @@ def _like(like: xr.Dataset | xr.DataArray, others: dict[str, Any], methods: Mapp
         raise GridError(f"like= gives the grid, and so does {', '.join(given)}=; leave one of them out")
     cube = like if isinstance(like, xr.Dataset) else like.to_dataset(name="like")
     if cube.rio.crs is None:
-        raise GridError("the cube given by like= has no CRS; write it first: ds.rio.write_crs('EPSG:...')")
+        raise GridError(
+            "the cube given by like= has no CRS; tell it: open(..., assume_crs='EPSG:...') of a GeoTIFF, else ds.rio.write_crs('EPSG:...')"
+        )
     dy, dx = pixel_size(cube)
     if not np.isclose(abs(dy), abs(dx), rtol=1e-6):
         raise GridError(f"the cube given by like= has pixels of {abs(dy):g} by {abs(dx):g}; they must be square")
@@ -163,7 +172,7 @@ def bounds_in(request: Request, crs: Any) -> Bounds | None:
     if request.bounds is None or (source is None and crs is None):
         return request.bounds
     if crs is None:
-        raise GridError("the data have no CRS, so a box in degrees cannot be found in them; write it first: ds.rio.write_crs('EPSG:...')")
+        raise GridError(f"the data have no CRS, so a box in degrees cannot be found in them; {TELL_CRS}")
     if source is None or source == crs:
         return request.bounds
     try:

@@ -15,6 +15,9 @@ from xsentinel.errors import BandError, GridError, ReadError
 from xsentinel.geometry import angle_variables, find_angles, platform_from_orbit, with_angle_attrs
 from xsentinel.io.maps import MAP_NAMES, check_maps
 
+NAME_BANDS = "open(..., bands=['B02', 'B03', ...])"
+"""How to name the bands of a GeoTIFF that does not."""
+
 DIM_ALIASES = {
     "time": ("time", "timestamp", "t", "date", "datetime", "dates"),
     "y": ("y", "northing", "lat", "latitude"),
@@ -64,7 +67,8 @@ def understand(ds: xr.Dataset, label: str) -> xr.Dataset:
     crs = find_crs(ds)
     ds = _scene_classes(_place_angles(_place_platform(ds, crs, label)))
     if not is_cube(ds):
-        raise ReadError(f"{label} holds no Sentinel-2 band, scene classes or xsentinel product; it has {_list(ds.data_vars)}")
+        advice = f"name its bands in order: {NAME_BANDS}" if _is_geotiff(label) else "if some are bands, rename them: ds.rename({...})"
+        raise ReadError(f"{label} holds no Sentinel-2 band, scene classes or xsentinel product; it has {_list(ds.data_vars)}; {advice}")
     check_times(ds)
     check_maps(ds, label)
     ds = _order(ds)
@@ -100,6 +104,10 @@ def _band_labels(values: xr.DataArray) -> list[str]:
         if len(labels) == values.sizes[dim] and all(band_name(b) or str(b).lower() in SCENE_CLASS_NAMES for b in labels):
             return [str(b) for b in labels]
     return []
+
+
+def _is_geotiff(label: str) -> bool:
+    return label.lower().endswith((".tif", ".tiff"))
 
 
 def _list(names: Any) -> str:
@@ -249,8 +257,9 @@ def _order(ds: xr.Dataset) -> xr.Dataset:
     """Bring dims to (time, y, x, others) and times into order, saying so."""
     lead = [d for d in ("time", "y", "x") if d in ds.dims]
     ds = ds.transpose(*lead, ...)
-    if "time" in ds.indexes and not ds.indexes["time"].is_monotonic_increasing:
-        ds = ds.sortby("time")
+    places = np.argsort(ds["time"].values, kind="stable") if "time" in ds.indexes else np.arange(0)  # unknown dates last
+    if (places != np.arange(places.size)).any():
+        ds = ds.isel(time=places)
         ds.attrs["notes"] = "; ".join(filter(None, [ds.attrs.get("notes"), "times were not in order and have been sorted"]))
     return ds
 

@@ -12,7 +12,7 @@ from xsentinel.cube import pixel_size
 from xsentinel.errors import GridError, UnitsError
 from xsentinel.io.grid import grid_of
 from xsentinel.io.radar import decibels_of, power_of
-from xsentinel.io.target import Request, bounds_in, crop, geobox_of_like, kind_of
+from xsentinel.io.target import TELL_CRS, Request, bounds_in, crop, geobox_of_like, kind_of
 
 ALIGNED = 0.01
 """Pixels whose edges differ by less than this share are the same."""
@@ -23,7 +23,7 @@ def needs_warp(parts: list[xr.Dataset], request: Request) -> bool:
     crs = parts[0].rio.crs
     if request.crs is not None and request.crs != crs:
         if crs is None:
-            raise GridError(f"the data have no CRS and cannot be brought to {request.crs}; write it first: ds.rio.write_crs('EPSG:...')")
+            raise GridError(f"the data have no CRS and cannot be brought to {request.crs}; {TELL_CRS}")
         return True
     if request.like is None:
         return False

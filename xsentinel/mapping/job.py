@@ -8,8 +8,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from xsentinel.batch.jobfile import load_mapping, placed
-from xsentinel.errors import ReadError
+from xsentinel.batch.jobfile import OPENING, check_keys, load_mapping, placed
+from xsentinel.errors import ReadError, did_you_mean
 from xsentinel.samples import Equal, Legend, Proportional, Stratified, legend
 from xsentinel.samples.rules import Rule
 
@@ -185,13 +185,22 @@ MORE = ("open", "mask_clouds", "start", "column", "erode", "block", "train", "ma
 """What every job may have."""
 
 
+NUMBERS = {"erode": 0, "block": 1, "reliable": 0}
+"""Keys that are numbers → the least."""
+
+
 def _shared(file: Path, found: Mapping[str, Any], keys: tuple[str, ...], more: tuple[str, ...]) -> dict[str, Any]:
     """Read the fields of `Job`; keys are what this kind of job must have beside them, more what it may have."""
     must, may = (*KEYS, *keys), (*MORE, *more)
     missing, odd = [key for key in must if key not in found], sorted(set(map(str, found)) - {*must, *may})
     if missing or odd:
-        raise ReadError(f"{file} lacks {', '.join(missing) or 'nothing'} and has {', '.join(odd) or 'nothing'} that is not known; it may "
-                        f"have {', '.join((*must, *may))}")  # fmt: skip
+        near = did_you_mean(odd[0], [*must, *may]) if odd else ""
+        raise ReadError(f"{file} lacks {', '.join(missing) or 'nothing'} and has {', '.join(odd) or 'nothing'} that is not known{near}; it "
+                        f"may have {', '.join((*must, *may))}")  # fmt: skip
+    check_keys(f"{file}: open", found.get("open") or {}, OPENING)
+    for key, low in NUMBERS.items():
+        if key in found and found[key] is not False and not (_is_number(found[key]) and found[key] >= low):
+            raise ReadError(f"{file}: {key} is {found[key]!r:.40}; give a number, {low} or more")
     mask, table = found.get("mask_clouds", {}), found["legend"]
     return {
         "tiles": _tiles(file, found["tiles"]),
@@ -201,6 +210,10 @@ def _shared(file: Path, found: Mapping[str, Any], keys: tuple[str, ...], more: t
         "mask": None if mask is False else (mask if isinstance(mask, Mapping) else {}),
         "start": None if found.get("start") is None else str(found["start"]),
     } | {key: found[key] for key in ("column", "erode", "block", "train", "maps") if key in found}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _tiles(file: Path, told: Any) -> tuple[Tile, ...]:

@@ -14,9 +14,9 @@ from xsentinel.bands import band_name
 from xsentinel.errors import ReadError, StoreError, XSentinelError
 from xsentinel.io.classes import open_classes
 from xsentinel.io.open import open as open_cube
-from xsentinel.io.polygons import read_polygons
 from xsentinel.mapping.job import Job, Tile
 from xsentinel.products.clouds import mask_clouds
+from xsentinel.samples.files import read_polygons
 from xsentinel.training.loop import helps
 
 RASTERS = (".tif", ".tiff", ".nc", ".zarr")

@@ -12,7 +12,7 @@ from xsentinel.blocks.bridge import bridge
 from xsentinel.blocks.rollout import Rollout
 from xsentinel.blocks.series import Output, contiguous_in_time, map_series, plan_cube
 from xsentinel.cube import STORAGE_ATTRS, Encoding, encoding_of, grid_mapping_name
-from xsentinel.errors import XSentinelError
+from xsentinel.errors import XSentinelError, check_numbers
 from xsentinel.forecasting import Source, chosen_bands, days_since_1970, find_method, reflectance, sort_dates
 from xsentinel.version import CONVENTIONS
 
@@ -70,6 +70,7 @@ def bridge_gaps(
         raise XSentinelError(
             f"{method.name} cannot start in the middle of a series; take {' or '.join(BRIDGES)}, or a model of rk4 or euler"
         )
+    check_numbers(max_gap=max_gap)
     if not max_gap >= 0:
         raise XSentinelError(f"max_gap is {max_gap}; give days, 0 or more")
     ds = sort_dates(ds)

@@ -14,7 +14,7 @@ from xsentinel.bands import BANDS, CLOUDY_CLASSES, scene_class_values
 from xsentinel.blocks.grow import STILL, Part, grow
 from xsentinel.blocks.pixels import map_pixels
 from xsentinel.cube import DIMS, band_variables, check_dims, pixel_m
-from xsentinel.errors import BandError, GridError, TimeError, UnitsError, XSentinelError
+from xsentinel.errors import BandError, GridError, TimeError, UnitsError, XSentinelError, check_numbers
 from xsentinel.kernels.mask import hide, is_one_of
 from xsentinel.kernels.morphology import Shape as Shape  # the faces name it
 
@@ -197,6 +197,7 @@ def drop_cloudy(
     >>> clear.sizes["time"], clear.attrs["notes"]
     (29, 'drop_cloudy dropped 37 of 66 dates, more than 10 % hidden')
     """
+    check_numbers(max=max)
     if not 0 <= max <= 1:
         raise XSentinelError(f"max is {max!r}; it is the greatest share of hidden pixels, between 0 and 1, such as 0.5")
     if "time" not in ds.dims:
@@ -235,6 +236,7 @@ def _rules(classes: Classes, dilate: Dilation, erode: float, shape: Shape, mask:
     """Check the options."""
     if shape not in ("disk", "square"):
         raise XSentinelError(f"shape is {shape!r}; give 'disk' or 'square'")
+    check_numbers(probability=probability)
     if probability is not None and (not 0 <= probability <= 100 or 0 < probability < 1):
         raise XSentinelError(f"probability is {probability!r}; it is in per cent, 0 or 1 to 100, such as 40")
     codes = scene_class_values((classes,) if isinstance(classes, str | int) else tuple(classes))

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from xsentinel.cube import STORAGE_ATTRS, grid_mapping_name
-from xsentinel.errors import XSentinelError
+from xsentinel.errors import XSentinelError, check_numbers
 from xsentinel.forecasting import (
     DIVERGED,
     MISSING,
@@ -106,6 +106,7 @@ def forecast(
     (73, '2019-11-28')
     """
     method = find_method(model, freq, device)
+    check_numbers(steps=steps, confidence=confidence)
     if steps < 1:
         raise XSentinelError(f"steps is {steps}; give 1 or more dates to forecast")
     if confidence is not None and not 0 < confidence < 1:

@@ -13,7 +13,7 @@ import xarray as xr
 
 from xsentinel.blocks.model import SHORT, Model, load_model
 from xsentinel.blocks.predict import Execution, Precision
-from xsentinel.errors import XSentinelError
+from xsentinel.errors import XSentinelError, check_numbers
 from xsentinel.fusion import SOURCES, fuse, gather
 from xsentinel.inference import Sampling, infer, provenance
 from xsentinel.models.card import Calibration, Card
@@ -47,6 +47,7 @@ class IntervalRule:
                 f"interval is {self.kind!r}; it is 'predictive' (where SL2P's answer lies) or 'mean' (how well the mean of the "
                 f"samples is known)"
             )
+        check_numbers(confidence=self.confidence)
         if not 0 < self.confidence < 1:
             raise XSentinelError(f"confidence is {self.confidence:g}; it is a share between 0 and 1, such as 0.95")
 

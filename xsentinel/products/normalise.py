@@ -19,7 +19,7 @@ from xsentinel.cube import (
     grid_mapping_name,
     select_bands,
 )
-from xsentinel.errors import BandError, XSentinelError
+from xsentinel.errors import BandError, XSentinelError, check_numbers
 from xsentinel.kernels.scale import standardise
 from xsentinel.kernels.tally import SKETCH_ERROR, Summary, Tally, add_tallies, join_summaries, summarise, tally
 from xsentinel.kernels.threads import n_cores
@@ -100,6 +100,7 @@ def _percentiles(method: str, lower: float, upper: float) -> tuple[float, float]
     """Give the percentiles that a method takes, given or its own."""
     if method not in METHODS:
         raise XSentinelError(f"method is {method!r}; give one of {', '.join(METHODS)}")
+    check_numbers(lower=lower, upper=upper)
     if not 0 <= lower < upper <= 100:
         raise XSentinelError(f"lower is {lower} and upper {upper}; give percentages with 0 <= lower < upper <= 100")
     own = {"stoian": STOIAN, "minmax": ENDS, "zscore": (2.0, 98.0)}.get(method)

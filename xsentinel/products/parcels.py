@@ -16,6 +16,7 @@ from xsentinel.errors import XSentinelError
 from xsentinel.kernels.scale import decode
 from xsentinel.kernels.threads import n_cores
 from xsentinel.kernels.zonal import MOMENTS, Zones, majorities, moments, quantiles
+from xsentinel.samples.files import Polygons, as_polygons
 from xsentinel.samples.labels import Grid, grid_of
 from xsentinel.samples.polygons import check_polygons, in_pixels, outlines_on
 
@@ -50,7 +51,7 @@ class Wanted(NamedTuple):
 
 def parcels(
     data: xr.Dataset | xr.DataArray,
-    polygons: gpd.GeoDataFrame,
+    polygons: Polygons,
     *,
     stats: Sequence[str] = DEFAULT,
     coverage: bool = True,
@@ -71,8 +72,9 @@ def parcels(
         Maps with a CRS; integers with ``scale_factor`` are decoded, their nodata and NaN left out. Of a Dataset all
         variables with y and x, but bit flags; of maps of classes no statistic but count, valid and majority. Lazy ones
         stay so: a task holds the window of some parcels and one chunk of dates.
-    polygons : geopandas.GeoDataFrame
-        Polygons and multi-polygons of any CRS; brought to that of the maps.
+    polygons : geopandas.GeoDataFrame, GeoSeries or path
+        Polygons and multi-polygons of any CRS, brought to that of the maps; or the file that they are in (.gpkg, .geojson,
+        .shp, .parquet).
     stats : sequence of str
         Of "mean", "std", "min", "max", "sum", "count" (pixels with data), "valid" (share of the area with data), "median",
         "p0" … "p100" (percentiles), "majority" (of classes).
@@ -111,7 +113,7 @@ def parcels(
     >>> list(found), found["count"].values.tolist(), found.crop.values.tolist()
     (['mean', 'std', 'p10', 'count'], [[15.0]], ['maize'])
     """
-    wanted, layers = _wanted(stats), _layers(data)
+    wanted, layers, polygons = _wanted(stats), _layers(data), as_polygons(polygons)
     check_polygons(polygons)
     grid = grid_of(data)
     outline, _ = outlines_on(polygons, grid)

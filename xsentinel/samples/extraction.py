@@ -113,6 +113,8 @@ def _places(cube: xr.Dataset, table: xr.Dataset) -> Places:
     """Find the pixel of each sample."""
     import rioxarray  # noqa: F401  (registers .rio)
 
+    if not isinstance(table, xr.Dataset):
+        raise GridError(f"the table is a {type(table).__name__}; give a Dataset of samples with x and y, such as samples.draw gives")
     missing = [name for name in ("x", "y") if name not in table]
     if missing:
         raise GridError(f"the table has no {' and no '.join(missing)} (sample), the centres of pixels; samples.draw gives one that has")

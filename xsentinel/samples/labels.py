@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,11 @@ def _like_chunks(data: Any, grid: Grid) -> Any:
 
 def _on_grid(raster: xr.DataArray, cube: xr.Dataset | xr.DataArray, grid: Grid) -> Any:
     """Give the raster's values on the cube's grid: as they are if it is the same, else those of the nearest pixels."""
+    if isinstance(raster, str | PathLike):
+        raise XSentinelError(
+            f"the raster is the path {str(raster)!r}; open it first: rioxarray.open_rasterio({str(raster)!r}).squeeze('band', drop=True), "
+            f"or xsentinel.open(...)['class'] of a map of ours"
+        )
     if raster.ndim != 2 or set(raster.dims) != {"y", "x"}:
         raise GridError(f"the raster has dims {', '.join(map(str, raster.dims))}; labels are (y, x): squeeze or select others")
     raster = raster.transpose("y", "x")

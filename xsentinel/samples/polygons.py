@@ -13,6 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from xsentinel.errors import GridError, XSentinelError
+from xsentinel.samples.files import Polygons, as_polygons
 from xsentinel.samples.labels import Grid, grid_of, placed
 from xsentinel.samples.legends import Legend, as_text
 
@@ -62,7 +63,7 @@ class Shapes:
 
 
 def rasterise(
-    polygons: gpd.GeoDataFrame,
+    polygons: Polygons,
     cube: xr.Dataset | xr.DataArray,
     *,
     column: str,
@@ -77,8 +78,8 @@ def rasterise(
 
     Parameters
     ----------
-    polygons : geopandas.GeoDataFrame
-        Polygons of any CRS, with a column of source values.
+    polygons : geopandas.GeoDataFrame or path
+        Polygons of any CRS, with a column of source values; or the file that they are in (.gpkg, .geojson, .shp, .parquet).
     cube : xarray.Dataset or xarray.DataArray (…, y, x)
         Gives the grid, and the chunks if it is lazy.
     column : str
@@ -118,7 +119,7 @@ def rasterise(
         raise XSentinelError(f"overlap is {overlap!r}; give 'drop' or 'raise'")
     if not 0 <= erode < math.inf:
         raise XSentinelError(f"erode is {erode} m; give 0 or more")
-    grid = grid_of(cube)
+    grid, polygons = grid_of(cube), as_polygons(polygons)
     _check(polygons, column)
     codes = legend.encode(polygons[column].to_numpy(), f"column {column!r}")
     shapes, counts = _prepared(polygons, codes, grid, erode)
