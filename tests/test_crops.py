@@ -139,6 +139,12 @@ def test_months_without_dates_stay_missing(model):
     assert placed.sizes["time"] == 12
     assert placed.B04.dtype == np.uint16
     assert (placed.B04.values[:2] == 0).all()
+    days = np.arange("2018-03-03", "2018-12-28", 9, "datetime64[D]").astype("datetime64[ns]")
+    cube = make_cube((len(days), 8, 7), BANDS, gaps=0.5).assign_coords(time=days)
+    composites = cube.s2.composite("MS")  # with n_obs, whole numbers without a scale
+    assert composites.sizes["time"] == 10
+    xr.testing.assert_identical(composites.s2.crops(model), cube.s2.crops(model))
+    assert (in_periods(composites, model.card).n_obs.values[:2] == 0).all()
 
 
 def test_all_cloudy_is_no_class(model):

@@ -199,6 +199,8 @@ def _placed(ds: xr.Dataset, starts: pd.DatetimeIndex) -> xr.Dataset:
     """Put composites in the places of their periods, no data where there is none."""
     if ds.sizes["time"] == len(starts):
         return ds
-    lost = {v: encoding_of(a).nodata if a.dtype.kind in "iu" else np.nan for v, a in ds.data_vars.items() if "time" in a.dims}
+    bands = set(band_variables(ds).values())
+    lost = {v: np.nan if a.dtype.kind == "f" else 0 for v, a in ds.data_vars.items() if "time" in a.dims}  # of layers: nothing seen
+    lost |= {v: encoding_of(ds[v]).nodata for v in bands & lost.keys() if ds[v].dtype.kind in "iu"}
     fill = {v: ds[v].dtype.type(value) for v, value in lost.items()}
     return ds.drop_vars([c for c, a in ds.coords.items() if "time" in a.dims and c != "time"]).reindex(time=starts, fill_value=fill)
