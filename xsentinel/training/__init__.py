@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from xsentinel.training.crop_scores import evaluate_crops
     from xsentinel.training.crops import train_crops
     from xsentinel.training.dynamics import train_dynamics
-    from xsentinel.training.dynamics_presets import DYNAMICS_PRESETS, DynamicsPreset
+    from xsentinel.training.dynamics_presets import DYNAMICS_PRESETS, DynamicsPreset, Stage
     from xsentinel.training.dynamics_scores import evaluate_dynamics
     from xsentinel.training.fusion import train_fusion
     from xsentinel.training.fusion_presets import FUSION_PRESETS, FusionPreset
@@ -38,6 +38,7 @@ __all__ = [
     "FusionSource",
     "LaiPreset",
     "LandcoverPreset",
+    "Stage",
     "evaluate_crops",
     "evaluate_dynamics",
     "evaluate_fusion",
@@ -64,6 +65,7 @@ _HOMES = {
     "FusionSource": "fusion_series",
     "LaiPreset": "lai_presets",
     "LandcoverPreset": "landcover_presets",
+    "Stage": "dynamics_presets",
     "evaluate_crops": "crop_scores",
     "evaluate_dynamics": "dynamics_scores",
     "evaluate_fusion": "fusion_scores",
