@@ -65,6 +65,7 @@ _HOMES = {
     "FusionSource": "fusion_series",
     "LaiPreset": "lai_presets",
     "LandcoverPreset": "landcover_presets",
+    "Stage": "dynamics_presets",
     "evaluate_crops": "crop_scores",
     "Stage": "dynamics_presets",
     "evaluate_dynamics": "dynamics_scores",
