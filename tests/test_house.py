@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,12 @@ def test_faces_list_their_verbs_and_say_where_others_live():
 def test_public_names_are_there_and_documented(name):
     thing = getattr(xsentinel, name)
     assert isinstance(thing, str) or (thing.__doc__ or "").strip()
+
+
+def test_links_of_readme_lead_somewhere():
+    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text())
+    assert len(links) > 20
+    assert not [link for link in links if not link.startswith("http") and not (ROOT / link).exists()]
 
 
 def test_readme_is_what_ci_runs():

@@ -64,3 +64,14 @@ def test_a_notebook_keeps_figures_and_no_complaints(path):
     assert {output.get("name", "stdout") for output in outputs} == {"stdout"}
     texts = ["".join(output.get("text", output.get("data", {}).get("text/plain", ""))) for output in outputs]
     assert not [text for text in texts if "/tmp/" in text or "/home/" in text]
+
+
+def test_what_readme_says_runs_as_it_stands(tmp_path, monkeypatch):
+    readme = (Path(xsentinel.__file__).parents[1] / "README.md").read_text()
+    block = readme.partition("this runs as it stands")[2].partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(block.replace("(64, 64)", "(48, 48)"), names)
+    plt.close("all")
+    assert (tmp_path / "seasons.csv").read_text().startswith("parcel,year,")
+    assert names["cover"].sizes == {"y": 48, "x": 48}

@@ -67,7 +67,6 @@ _HOMES = {
     "LandcoverPreset": "landcover_presets",
     "Stage": "dynamics_presets",
     "evaluate_crops": "crop_scores",
-    "Stage": "dynamics_presets",
     "evaluate_dynamics": "dynamics_scores",
     "evaluate_fusion": "fusion_scores",
     "evaluate_lai": "lai_scores",
