@@ -60,7 +60,7 @@ def slow(t: np.ndarray, y: np.ndarray, first: np.ndarray) -> np.ndarray:
     return found
 
 
-@settings(max_examples=4)
+@settings(max_examples=2)
 @given(SEEDS)
 def test_scipy_finds_the_same_curve(seed):
     rng = np.random.default_rng(seed)
