@@ -248,11 +248,13 @@ def test_the_shell_tells_the_grids_of_a_product(tmp_path: Path) -> None:
         ("name it in classes=, or leave it out by ignore=[1200, 'Maize']", "name it in --classes, or leave it out by --ignore 1200,Maize"),
         ("by another mask alone: classes=(), mask=hidden", "by another mask alone: classes=(), mask=hidden"),
         ("xsentinel.open(..., bands=['B02', 'B03', ...]), or ds.rename(x=1)", "--bands B02,B03,..., or ds.rename(x=1)"),
+        ("ds.assign_coords(time=...), ds.isel(time=0), f(x, time=pandas.to_datetime(t))",) * 2,
+        ("time='2019-05-30' of it", "--time 2019-05-30 of it"),
         ("the progress=False of it; samples=30", "the --no-progress of it; samples=30"),
     ],
 )
 def test_errors_of_the_shell_speak_its_flags(python: str, flags: str) -> None:
-    names = ("--overwrite", "--progress/--no-progress", "--start", "--classes", "--ignore", "--bands")
+    names = ("--overwrite", "--progress/--no-progress", "--start", "--classes", "--ignore", "--bands", "--time")
     options = [click.Option([n], is_flag="gress" in n or "over" in n) for n in names]
     assert in_shell(python, options) == flags
 

@@ -60,9 +60,9 @@ class GridError(XSentinelError):
 class SeveralGridsError(GridError):
     """Bands lie on grids of several pixel sizes, and none was asked for; ``grids`` says which lies where."""
 
-    def __init__(self, message: str, grids: dict[float, list[str]]) -> None:
+    def __init__(self, message: str, grids: dict[float, list[str]] | None = None) -> None:
         super().__init__(message)
-        self.grids = grids
+        self.grids = grids or {}
 
 
 class TimeError(XSentinelError):

@@ -13,8 +13,8 @@ import click
 import xsentinel as xs
 from xsentinel.errors import XSentinelError
 
-KEYWORD = r"""\b(?P<name>[a-z]\w*)=(?P<value>'[^']*'|"[^"]*"|\[[^\]]*\]|[\w.+-]*(?![\w(<{\[]))(?: \(--[\w-]+\))?"""
-"""A parameter with its value in a message, and the flag where that is named beside it."""
+KEYWORD = r"""(?<!\w\()\b(?P<name>[a-z]\w*)=(?P<value>'[^']*'|"[^"]*"|\[[^\]]*\]|[\w.+-]*+(?![(<{\[]))(?: \(--[\w-]+\))?"""
+"""A parameter with its value in a message, and the flag where that is named beside it; not the first one of a call in Python."""
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +34,13 @@ class ZarrReader:
         from zarr.storage import LocalStore, ZipStore
 
         store = ZipStore(path, mode="r") if path.is_file() else LocalStore(path, read_only=True)
-        return [_open_group(store, str(path), chunks, _is_consolidated(path))]
+        return [_open_group(store, str(path), chunks, partial(_is_consolidated, path))]
 
 
-def _open_group(store: Any, label: str, chunks: Chunks, consolidated: bool) -> Raw:
+def _open_group(store: Any, label: str, chunks: Chunks, is_consolidated: Callable[[], bool]) -> Raw:
     try:
-        ds = xr.open_dataset(store, engine="zarr", chunks=chunks, mask_and_scale=False, decode_coords=True, consolidated=consolidated)
+        how: dict[str, Any] = {"mask_and_scale": False, "decode_coords": True, "consolidated": is_consolidated()}
+        ds = xr.open_dataset(store, engine="zarr", chunks=chunks, **how)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:  # zarr checks few of the types in its JSON
         raise ReadError(f"{label} has the metadata of a Zarr group but cannot be opened: {err}; write or copy it again") from err
     # a store without consolidated metadata lists its arrays in an order that changes from call to call
@@ -82,10 +85,12 @@ def open_url(url: str, chunks: Chunks) -> Raw:
         raise ReadError(f"{url} cannot be reached: {err}; check the address, and what the store wants of who reads it") from err
     if not there:
         raise ReadError(f"there is no Zarr store at {url}, and of URLs only Zarr is read; check the address, or download the file first")
-    consolidated = ".zmetadata" in there or (
-        "zarr.json" in there and _tells_consolidated(filesystem.cat_file(f"{path.rstrip('/')}/zarr.json"))
-    )
-    return _open_group(FsspecStore.from_url(url, read_only=True), url, chunks, consolidated)
+
+    def is_consolidated() -> bool:
+        whole = "zarr.json" in there and _tells_consolidated(filesystem.cat_file(f"{path.rstrip('/')}/zarr.json"))
+        return ".zmetadata" in there or whole
+
+    return _open_group(FsspecStore.from_url(url, read_only=True), url, chunks, is_consolidated)
 
 
 class NetcdfReader:

@@ -133,9 +133,7 @@ def _like(like: xr.Dataset | xr.DataArray, others: dict[str, Any], methods: Mapp
         raise GridError(f"like= gives the grid, and so does {', '.join(given)}=; leave one of them out")
     cube = like if isinstance(like, xr.Dataset) else like.to_dataset(name="like")
     if cube.rio.crs is None:
-        raise GridError(
-            "the cube given by like= has no CRS; tell it: open(..., assume_crs='EPSG:...') of a GeoTIFF, else ds.rio.write_crs('EPSG:...')"
-        )
+        raise GridError(f"the cube given by like= has no CRS; {TELL_CRS}")
     dy, dx = pixel_size(cube)
     if not np.isclose(abs(dy), abs(dx), rtol=1e-6):
         raise GridError(f"the cube given by like= has pixels of {abs(dy):g} by {abs(dx):g}; they must be square")
