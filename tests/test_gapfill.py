@@ -128,6 +128,16 @@ def test_what_was_seen_on_a_day_is_the_observation_of_that_day():
     assert float(fill_gaps(twice, "linear", freq="5D").filled.mean()) == 1
 
 
+def test_products_are_filled_as_bands_are():
+    cube = gappy()
+    lai = xr.Dataset({"lai": cube.B04, "lai_flags": cube.B04.isnull().astype(np.uint8)}, attrs=cube.attrs)
+    filled = fill_gaps(lai, "whittaker", freq="4D")
+    assert list(filled.data_vars) == ["lai", "filled", "days_to_observation"]
+    np.testing.assert_array_equal(filled.lai, fill_gaps(cube[["B04"]], "whittaker", freq="4D").B04)
+    xr.testing.assert_identical(fill_gaps(lai.chunk(y=2), "whittaker", freq="4D").compute(), filled)
+    assert list(fill_gaps(lai, "linear", layers=False).data_vars) == ["lai", "lai_flags"]
+
+
 def test_max_gap_and_edges():
     cube = make_cube((4, 1, 1), ("B04",), gaps=0)
     cube["B04"][:] = np.array([np.nan, 0.2, np.nan, 0.4], np.float32)[:, None, None]

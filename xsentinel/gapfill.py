@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import reduce
 from operator import and_
 from typing import Any, Literal
@@ -58,7 +58,7 @@ def fill_gaps(
     ----------
     ds : xarray.Dataset
         A cube with clouds masked: bands (time, y, x), float32 reflectance [1] with NaN gaps, or integers as
-        stored with ``_FillValue``. Needs all of time: see ``explain``.
+        stored with ``_FillValue``. Or a product: indices, LAI, all that is float in time. Needs all of time: see ``explain``.
     method : str
         "linear", "nearest"; "cressman" (Gaussian weights of ``radius`` 10 days, or ``weights="cressman"``, his
         own); "whittaker" (``lmbda`` 100, ``envelope=0.9`` follows the upper envelope of an index);
@@ -109,9 +109,11 @@ def fill_gaps(
     """
     check_numbers(max_gap=max_gap)
     kernel = _method(method, options)
-    names = list(band_variables(ds).values())
+    names = list(band_variables(ds).values()) or _measured(ds)
     if not names:
-        raise BandError(f"fill_gaps needs at least one band; the dataset has {', '.join(map(str, ds.data_vars)) or 'nothing'}")
+        raise BandError(
+            f"fill_gaps needs at least one band, index or map with dates; the dataset has {', '.join(map(str, ds.data_vars)) or 'nothing'}"
+        )
     ds = _sorted(ds)
     check_dims([ds[n] for n in names])
     wanted = _wanted(ds, freq, dates)
@@ -124,6 +126,11 @@ def fill_gaps(
     filled = {str(b.name): _fill_band(kernel, b, wanted, arguments) for b in bands}
     said = _layers([_seen([ds[n] for n in names])], plan, wanted, common) if layers else {}
     return _label(ds, filled | said, wanted, f"{method} {options}" if options else method)
+
+
+def _measured(ds: xr.Dataset) -> list[Hashable]:
+    """Give the variables of products that are filled: what is measured, floats in time; not its flags."""
+    return [name for name, values in ds.data_vars.items() if values.dtype.kind == "f" and "time" in values.dims]
 
 
 def _method(method: str, options: dict[str, Any]) -> Callable[..., npt.NDArray[np.float32]]:
