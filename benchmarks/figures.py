@@ -120,9 +120,20 @@ def passed(*tests: str) -> Find:
     """Count the tests that passed whose names begin so; None if one of them failed or none ran."""
 
     def find(text: str) -> float | None:
-        lines = [line.split(" ") for line in text.splitlines() if " " in line]
-        of = [word for word, name, *_ in lines if name.startswith(tests)]
+        lines = [line.split(" ") for line in text.splitlines() if re.match("PASSED|FAILED|ERROR", line)]
+        of = [(word, rest) for word, name, *rest in lines if name.startswith(tests)]
         every = all(any(name.startswith(t) for _, name, *_ in lines) for t in tests)
-        return float(of.count("PASSED")) if of and every and not {"FAILED", "ERROR"} & set(of) else None
+        failed = any(word != "PASSED" for word, _ in of)
+        return float(sum(int(rest[0]) if rest else 1 for _, rest in of)) if of and every and not failed else None
+
+    return find
+
+
+def total(pattern: str) -> Find:
+    """Add the groups of all lines that hold a pattern."""
+
+    def find(text: str) -> float | None:
+        found = [float(value) for value in re.findall(pattern, text, re.M)]
+        return sum(found) if found else None
 
     return find

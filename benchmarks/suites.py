@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,12 @@ from xsentinel.kernels.threads import n_cores
 
 RESULTS = Path(__file__).with_name("results")
 ROOT = Path(__file__).parents[1]
+
+
+PROVING = rf"PASSED tests/(?:{'|'.join(map(re.escape, FILES))})"
+
+
+SUMS = r"FAILED|ERROR|[\d.]+s call +tests/test_notebooks.py::test_a_notebook_runs|\d+ passed|\d+ failed"
 
 
 @dataclass(frozen=True)
@@ -45,13 +52,13 @@ def timed(module: str) -> str:
     return f"pytest benchmarks/{module}.py --benchmark-enable --benchmark-quiet -q -p no:cacheprovider"
 
 
-def tests() -> str:
-    """Give the command of the tests that prove what no figure shows."""
-    return f"pytest -n auto --dist loadfile -q -rA --show-capture=no -p no:cacheprovider {' '.join(f'tests/{name}' for name in FILES)}"
-
+ALL_TESTS = "pytest -n auto --dist loadfile -q -p no:cacheprovider"
 
 SUITES = (
-    Suite("proofs", "tests of what no figure shows", tests(), 8, data=True),
+    Suite(
+        "tests", "all tests, and those that prove what no figure shows", f"{ALL_TESTS} -rA --show-capture=no --durations=0", 12, data=True
+    ),
+    Suite("coverage", "lines and branches that the tests go through", f"{ALL_TESTS} --cov=xsentinel --cov-report=term", 15, data=True),
     Suite("sl2p", "SL2P on a whole tile, and from Zarr to Zarr", timed("test_sl2p"), 5, "satellitetools earthengine-api xmltodict"),
     Suite("time", "medians, geomedians, filling and percentiles of series", timed("test_time"), 6, "bottleneck whittaker-eilers geomad"),
     Suite("inference", "the U-Net over a whole tile, with samples, and from Zarr to Zarr", timed("test_inference"), 15),
@@ -75,6 +82,8 @@ SUITES = (
     Suite("scale", "virtual cubes of 6, 20 and 58 GB through the temporal chain", "benchmarks.scale", 5),
     Suite("samples", "samples drawn from and extracted out of a large cube", "benchmarks.samples", 2),
     Suite("parcels", "statistics of parcels beside exactextract and rasterstats", "benchmarks.parcels --side 2745", 5, "rasterstats"),
+    Suite("phenology", "seasons by a fitted curve", "benchmarks.phenology --side 32 --seeds 2 --few 100", 5, data=True),
+    Suite("explore-speed", "opening and zooming the interactive map", timed("test_explore"), 1),
     Suite("simulate", "simulated landscapes beside real cubes", "benchmarks.simulate", 8, data=True),
     Suite("simulate-table", "the table of canopies against PROSAIL", "benchmarks.simulate_table --check", 5, "prosail pyrsr --no-deps"),
     Suite("crops-canada", "classifiers of real crop series, five folds", "benchmarks.crops canada", 60, data=True),
@@ -168,10 +177,16 @@ def carry_out(suite: Suite) -> Result:
 
 
 def trim(lines: list[str]) -> list[str]:
-    """Leave out pytest's own lines, so that output starts with the first group or the first line printed."""
+    """Keep figures: of benchmarks their groups, of tests what proves a claim, how long notebooks took, and the sums."""
+    if any(line.startswith("PASSED") for line in lines):
+        proofs = Counter(line.partition(" - ")[0].partition("[")[0] for line in lines if re.match(PROVING, line))
+        sums = [
+            line for line in lines if re.match(r"FAILED|ERROR|[\d.]+s call +tests/test_notebooks.py::test_a_notebook_runs|\d+ passed", line)
+        ]
+        return [*(f"{name} {n}" for name, n in sorted(proofs.items())), *sums]
+    if any(line.startswith("TOTAL ") for line in lines):
+        return [line for line in lines if re.match(r"TOTAL |FAILED|ERROR|\d+ passed|\d+ failed", line)]
     noise = re.compile(r"^[.sxF]+\s+\[|^=+|^\d+ (passed|skipped)|^SKIPPED|^$|^-+ generated")
-    if any(line.startswith("PASSED") for line in lines):  # of tests only their names
-        return sorted({line.partition(" - ")[0] for line in lines if re.match("PASSED|FAILED|ERROR", line)})
     kept = [line for line in lines if not noise.match(line)] if any(re.search(r"\d+ passed", line) for line in lines) else lines
     while kept and not kept[-1]:
         kept = kept[:-1]

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from benchmarks import report
-from benchmarks.figures import apart, beside, cell, least, less, note, number, passed, ratio, seconds, seen, share
+from benchmarks.figures import apart, beside, cell, least, less, note, number, passed, ratio, seconds, seen, share, total
 from benchmarks.suites import SUITES, Result, results, trim
 from benchmarks.targets import ISSUES, TARGETS, Target
 
@@ -60,10 +60,28 @@ def test_patterns_are_of_lines():
 
 
 def test_a_proof_fails_with_one_of_its_tests():
-    text = "PASSED tests/a.py::test_x[1]\nPASSED tests/a.py::test_x[2]\nPASSED tests/b.py::test_y"
+    text = "PASSED tests/a.py::test_x 2\nPASSED tests/b.py::test_y 1"
     assert passed("tests/a.py")(text) == 2
     assert passed("tests/a.py::test_x", "tests/c.py")(text) is None
     assert passed("tests/a.py")(text + "\nFAILED tests/a.py::test_z") is None
+
+
+def test_of_all_tests_proofs_and_sums_are_kept():
+    lines = [
+        "PASSED tests/test_parcels.py::test_x[1]",
+        "PASSED tests/test_parcels.py::test_x[2]",
+        "PASSED tests/test_bands.py::test_y",
+        "12.50s call     tests/test_notebooks.py::test_a_notebook_runs_from_top_to_bottom[lai]",
+        "4.00s call     tests/test_bands.py::test_y",
+        "FAILED tests/test_bands.py::test_z - AssertionError",
+        "3 passed, 1 failed in 20.5s",
+    ]
+    kept = "\n".join(trim(lines))
+    assert kept.splitlines()[0] == "PASSED tests/test_parcels.py::test_x 2"
+    assert "test_bands.py::test_y" not in kept
+    assert "FAILED tests/test_bands.py::test_z" in kept
+    assert total(r"^([\d.]+)s call +tests/test_notebooks")(kept) == 12.5
+    assert trim(["a.py  10 1 90%", "TOTAL   100   8   92%", "5 passed in 3s"]) == ["TOTAL   100   8   92%", "5 passed in 3s"]
 
 
 def test_output_of_pytest_is_its_figures():
