@@ -128,13 +128,13 @@ def test_grid_options(store: Path, tmp_path: Path) -> None:
     shell("lai", store, tmp_path / "lai.zarr", "--like", tmp_path / "box.zarr", "--no-progress")
     xr.testing.assert_equal(xs.open(tmp_path / "lai.zarr").lai.load(), cube.s2.lai().lai.sel(x=box.x, y=box.y).load())
     assert "EPSG:32633" in shell("info", store, "--crs", "EPSG:32633", "--resolution", 20).output
-    assert "like= gives the grid" in refused("info", store, "--like", store, "--resolution", 10)
+    assert "--like gives the grid, and so does --resolution" in refused("info", store, "--like", store, "--resolution", 10)
     assert "does not exist" in refused("info", store, "--like", tmp_path / "none.zarr")
 
 
 def test_a_product_by_the_shell(tmp_path: Path) -> None:
     product = write_safe(tmp_path, replace(Spec(), baseline="04.00"))
-    assert "harmonise='none'" in refused("info", product, "--resolution", 20)
+    assert "--harmonise none adds nothing" in refused("info", product, "--resolution", 20)
     assert "B8A" in shell("info", product, "--resolution", 20, "--harmonise", "none").output
 
 
@@ -200,7 +200,7 @@ def test_progress_bar_is_shown_unless_not_wanted(store: Path, tmp_path: Path, mo
 def test_overwrite(store: Path, tmp_path: Path) -> None:
     out = tmp_path / "lai.zarr"
     shell("lai", store, out, "--no-progress")
-    assert f"{out} exists; give another name, or overwrite=True (--overwrite)" in refused("lai", store, out, "--no-progress")
+    assert f"{out} exists; give another name, or --overwrite to replace it" in refused("lai", store, out, "--no-progress")
     shell("lai", store, out, "-v", "fcover", "--overwrite", "--no-progress")
     assert list(xs.open(out).data_vars) == ["fcover", "fcover_flags"]
 
@@ -340,7 +340,7 @@ def test_run(job: Path) -> None:
     want = xs.open(job.parent / "cube.zarr", chunks=None).s2.mask_clouds(dilate=20).s2.lai(model="unet", samples=2)
     got = xs.open(job.parent / "lai.zarr", chunks=None)
     np.testing.assert_allclose(got.lai_upper, want.lai_upper, atol=1e-5)
-    assert "overwrite=True (--overwrite)" in refused("run", job)
+    assert "--overwrite begins anew" in refused("run", job)
     assert "0 done, 4 done before" in shell("run", job, "--resume", "--verify", "--no-progress").output
 
 

@@ -115,7 +115,8 @@ def in_degrees(cube: xr.Dataset) -> xr.Dataset:
         (lambda c: c.drop_vars("time"), "dates", "none"),
         (lambda c: c.isel(time=slice(0)).drop_vars("platform"), "dates", "none"),
         (lambda c: c.assign_coords(time=np.array(["2019-01-01", "NaT"], "M8[ns]")), "dates", "2, 1 unknown"),
-        (lambda c: c.drop_vars("spatial_ref"), "crs", "unknown; ds.rio.write_crs('EPSG:...') tells it"),
+        (lambda c: c.drop_vars("spatial_ref"), "crs", "unknown; open(..., assume_crs='EPSG:...') tells it of a "
+         "GeoTIFF, else ds.rio.write_crs('EPSG:...')"),
         (lambda c: c.drop_vars("spatial_ref"), "grid", "4 y × 6 x, pixels of 20"),
         (lambda c: c.isel(y=[0], x=[0]), "grid", "1 y × 1 x, pixel size unknown"),
         (lambda c: c.mean(("y", "x")), "grid", "no dims y and x, pixel size unknown"),

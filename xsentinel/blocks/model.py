@@ -151,7 +151,7 @@ def _find_card(path: Path, task: str) -> Path:
         return cards[0]
     if path.suffix in (".json", ".safetensors"):
         return path.with_suffix(".json")
-    if not path.suffix and not path.exists():
+    if path.name == str(path) and not path.suffix and not path.exists():
         near = did_you_mean(path, [*shipped_for(task), *(short for short, name in SHORT.items() if name.startswith(task))])
         raise ReadError(f"there is no model {str(path)!r}{near}; {_known(task)}")
     what = "is no model" if path.exists() else "is not there"
