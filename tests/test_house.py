@@ -78,7 +78,7 @@ def test_faces_list_their_verbs_and_say_where_others_live():
         cube.s2.phenology()
     with pytest.raises(AttributeError, match=r"is a verb of Datasets: da\.to_dataset\(\)\.s2\.lai"):
         cube.B04.s2.lai()
-    with pytest.raises(AttributeError, match="has no 'mask_cloud'; did you mean mask_clouds"):
+    with pytest.raises(AttributeError, match=r"has no 'mask_cloud' \(did you mean mask_clouds"):
         cube.s2.mask_cloud()
     assert not hasattr(cube.s2, "_repr_html_")
 

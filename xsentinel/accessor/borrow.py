@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Any, ClassVar, NoReturn, TypeVar
+
+from xsentinel.errors import did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,8 +44,7 @@ class Verbs:
         if name.startswith("_"):
             raise AttributeError(name)
         others = [kind for kind, cls in Verbs.kinds.items() if name in cls.names()]
-        near = get_close_matches(name, self.names(), 1)
         if others:
             how = "ds['lai'].s2" if others[0] == "DataArray" else "da.to_dataset().s2"
             raise AttributeError(f".s2.{name} is a verb of {others[0]}s: {how}.{name}(...)")
-        raise AttributeError(f".s2 has no {name!r}" + (f"; did you mean {near[0]}?" if near else f"; it has {', '.join(self.names())}"))
+        raise AttributeError(f".s2 has no {name!r}{did_you_mean(name, self.names())}; it has {', '.join(self.names())}")

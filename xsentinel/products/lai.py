@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from os import PathLike
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -13,7 +12,7 @@ import xarray as xr
 
 from xsentinel.blocks.model import SHORT, Model, load_model
 from xsentinel.blocks.predict import Execution, Precision
-from xsentinel.errors import XSentinelError, check_numbers
+from xsentinel.errors import XSentinelError, check_numbers, did_you_mean
 from xsentinel.fusion import SOURCES, fuse, gather
 from xsentinel.inference import Sampling, infer, provenance
 from xsentinel.models.card import Calibration, Card
@@ -232,9 +231,7 @@ OPTIONS = ("model", "s1", "samples", "confidence", "resolution", "domain", "angl
 def _check_names(inference: Mapping[str, object]) -> None:
     """Refuse options that nothing takes: a misspelt one would be passed over, and a job run without what it asks for."""
     for name in inference.keys() - Inference.__annotations__.keys():
-        near = get_close_matches(name, OPTIONS, 1)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        raise XSentinelError(f"lai has no option {name!r}{meant}; it takes {', '.join(OPTIONS)}")
+        raise XSentinelError(f"lai has no option {name!r}{did_you_mean(name, OPTIONS)}; it takes {', '.join(OPTIONS)}")
 
 
 def _refuse(why: str, given: Mapping[str, object], instead: str) -> None:
