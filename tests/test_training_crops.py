@@ -331,5 +331,5 @@ def test_jobs_that_cannot_be_read(tmp_path, change, words):
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(job | change))
     with pytest.raises(xs.XSentinelError, match=words):
         read_crop_job(tmp_path / "job.yaml")
-    with pytest.raises(xs.ReadError, match="cannot be read as YAML"):
+    with pytest.raises(xs.ReadError, match=r"none\.yaml does not exist"):
         read_crop_job(tmp_path / "none.yaml")
