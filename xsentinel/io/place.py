@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 from xsentinel.errors import WriteError
@@ -36,10 +36,13 @@ def check_zarr_name(path: str) -> None:
 @contextmanager
 def progress_bar(show: bool) -> Iterator[None]:
     """Show how much of what dask computes is done: a bar in a terminal or notebook, elsewhere a line now and then."""
+    if not show:
+        yield
+        return
     from tqdm.dask import TqdmCallback
 
     live = sys.stderr.isatty() or "ipykernel" in sys.modules
-    with TqdmCallback(desc="computing", unit="task", delay=0.5, mininterval=0.1 if live else 10) if show else nullcontext():
+    with TqdmCallback(desc="computing", unit="task", delay=0.5, mininterval=0.1 if live else 10):
         yield
 
 

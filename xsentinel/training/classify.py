@@ -17,7 +17,6 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
-from tqdm.auto import tqdm
 
 from xsentinel.models.network import Masks, Network, draw
 from xsentinel.training.crop_presets import CropPreset, Variation
@@ -148,6 +147,8 @@ class EpochBar(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the bar."""
+        from tqdm.auto import tqdm  # which warns in a notebook without ipywidgets, so only where a bar is wanted
+
         self.bar = tqdm(total=trainer.max_epochs, initial=trainer.current_epoch, desc="training", unit="epoch")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
