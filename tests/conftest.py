@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: threads of torch would wait for one another's cores, spinning
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import dask
 import hypothesis
 import matplotlib as mpl

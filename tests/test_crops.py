@@ -158,7 +158,8 @@ def test_a_year_from_september_on(model, tmp_path):
     times = np.array([f"2017-{m:02}-01" for m in range(9, 13)] + [f"2018-{m:02}-01" for m in range(1, 9)], "datetime64[ns]")
     cube = monthly(gaps=0).assign_coords(time=times)
     assert (cube.s2.crops(autumn)["class"].values > 0).any()
-    with pytest.raises(xs.TimeError, match=r"takes 12 periods \(MS\) from month 1 on, and the cube runs from 2017-09-01 to 2018-08-01"):
+    asked = r"takes 12 periods \(MS\); .*the cube runs from 2017-09-01 to 2018-08-01; .*give start='2018-01-01'"
+    with pytest.raises(xs.TimeError, match=asked):
         cube.s2.crops(model)
     assert (cube.s2.crops(model, start="2018-01")["class"].values > 0).any()
     with pytest.raises(xs.TimeError, match="seasons begin in month 1 here, and start is 2018-03-01"):

@@ -324,7 +324,7 @@ def test_a_real_site_from_end_to_end(site, tmp_path):
     assert maps.sizes == {"y": 64, "x": 64, "class": 3}
     assert maps.class_code.attrs["flag_meanings"] == "Dense_urban Water Forest"
     assert float(maps.probability.std()) > 0.01
-    with pytest.raises(xs.TimeError, match="select dates of one season, or give start='2017-01-01'"):
+    with pytest.raises(xs.TimeError, match="select dates of one season, or give start='2018-01-01'"):
         site.s2.landcover(model)
 
 
