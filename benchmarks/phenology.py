@@ -41,9 +41,9 @@ NAMES = ("start", "end")
 def scenes(side: int, orbits: int, seed: int) -> tuple[xr.DataArray, xr.DataArray, xr.Dataset]:
     """Give SL2P's leaf area at clear dates, true leaf area at the same dates, and daily truth."""
     dates = xs.simulate.overpasses(f"{YEAR}-01-01", f"{YEAR}-12-31", seed=seed, orbits=orbits)
-    seen = xs.simulate.landscape((side, side), list(dates), seed, resolution=20)
+    seen = xs.simulate.landscape((side, side), list(dates), seed=seed, resolution=20)
     daily = [str(d)[:10] for d in pd.date_range(f"{YEAR}-01-01", f"{YEAR}-12-31")]
-    truth = xs.simulate.landscape((side, side), daily, seed, resolution=20).truth[["lai", "class"]].compute()
+    truth = xs.simulate.landscape((side, side), daily, seed=seed, resolution=20).truth[["lai", "class"]].compute()
     found = seen.cube.s2.mask_clouds(dilate=40).s2.lai().lai.compute()
     return found, seen.truth["lai"].compute().where(found.notnull()), truth
 
