@@ -28,13 +28,14 @@ def year() -> xr.Dataset:
 
 
 def test_opening(benchmark, year):
+    benchmark.group = "explore: a tile at 10 m, 73 dates"
     page = benchmark.pedantic(lambda: year.s2.explore().page(), rounds=3, warmup_rounds=1)
     assert not page.reading.done.any()
-    benchmark.group = "explore: a tile at 10 m, 73 dates"
     benchmark.extra_info |= {"what": "opened, nothing read", "role": "ours", "gigabytes as stored": round(year.nbytes / 1e9, 1)}
 
 
 def test_zooming(benchmark):
+    benchmark.group = "explore: the sample scene"
     page = xs.sample("zurich").s2.explore().page()
     low, high = page.map.view[0]
     shares = iter(np.linspace(0, 0.4, 200))
@@ -43,7 +44,6 @@ def test_zooming(benchmark):
         cut = next(shares) * (high - low)
         page.map.fig._trigger_event(RangesUpdate(page.map.fig, x0=low + cut, x1=high - cut, y0=page.map.view[1][0], y1=page.map.view[1][1]))
 
-    benchmark.group = "explore: the sample scene"
     benchmark.extra_info |= {"what": "one step of the wheel", "role": "ours"}
     benchmark.pedantic(turn, rounds=20, warmup_rounds=1)
     assert page.reading.done.all()
