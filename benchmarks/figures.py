@@ -90,6 +90,16 @@ def both(reckon: Callable[[float, float], float], first: Find, second: Find) -> 
     return find
 
 
+def either(first: Find, second: Find) -> Find:
+    """Find a figure in what a command prints, or in what README kept of an earlier run."""
+
+    def find(text: str) -> float | None:
+        found = first(text)
+        return second(text) if found is None else found
+
+    return find
+
+
 ratio = partial(both, lambda a, b: a / b)
 less = partial(both, lambda a, b: 100 * (1 - a / b))
 """How much less the first is, per cent of the second."""

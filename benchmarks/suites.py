@@ -62,6 +62,7 @@ SUITES = (
     Suite("sl2p", "SL2P on a whole tile, and from Zarr to Zarr", timed("test_sl2p"), 5, "satellitetools earthengine-api xmltodict"),
     Suite("time", "medians, geomedians, filling and percentiles of series", timed("test_time"), 6, "bottleneck whittaker-eilers geomad"),
     Suite("inference", "the U-Net over a whole tile, with samples, and from Zarr to Zarr", timed("test_inference"), 15),
+    Suite("inference-bf16", "the U-Net over a whole tile in bfloat16 and float32", timed("test_inference") + " -k test_bf16", 2),
     Suite("reading", "a date from JPEG 2000, and a hundred products opened", timed("test_reading"), 6, "odc-stac", data=True),
     Suite("smooth", "smoothing of class maps, and their assessment", timed("test_smooth"), 3, "scikit-image"),
     Suite("crops-speed", "classifiers of series over a map", timed("test_crops"), 15, "scikit-learn"),
