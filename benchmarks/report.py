@@ -122,8 +122,13 @@ def printed(result: Result) -> Iterator[str]:
 
 def front(known: Mapping[str, Result]) -> str:
     """Write README's table: the targets that say what a reader asks first."""
-    rows = [[v.target.what, v.target.asked or "–", v.reached, f"`{v.target.suite}`"] for v in verdicts(known) if v.target.front]
-    return "\n".join([START, *table(rows, ("what", "asked", "reached", "suite")), END])
+    rows, base = [], ""
+    for v in verdicts(known):
+        base = base if v.target.what.startswith("…") else re.split(" beside |: ", v.target.what)[0]
+        if v.target.front:
+            named = re.sub(r"^…(?! beside| of)", f"{base},", v.target.what).replace("…", base)
+            rows.append([named, v.target.asked or "–", v.reached, v.said, f"`{v.target.suite}`"])
+    return "\n".join([START, *table(rows, ("what", "asked", "reached", "", "suite")), END])
 
 
 def write(known: Mapping[str, Result]) -> None:

@@ -58,7 +58,13 @@ SUITES = (
     Suite(
         "tests", "all tests, and those that prove what no figure shows", f"{ALL_TESTS} -rA --show-capture=no --durations=0", 12, data=True
     ),
-    Suite("coverage", "lines and branches that the tests go through", f"{ALL_TESTS} --cov=xsentinel --cov-report=term", 15, data=True),
+    Suite(
+        "coverage",
+        "lines that the tests go through; what numba compiles is not traced, and left out",
+        f"{ALL_TESTS} --cov=xsentinel --cov-report=term",
+        15,
+        data=True,
+    ),
     Suite("sl2p", "SL2P on a whole tile, and from Zarr to Zarr", timed("test_sl2p"), 5, "satellitetools earthengine-api xmltodict"),
     Suite("time", "medians, geomedians, filling and percentiles of series", timed("test_time"), 6, "bottleneck whittaker-eilers geomad"),
     Suite("inference", "the U-Net over a whole tile, with samples, and from Zarr to Zarr", timed("test_inference"), 15),
