@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,3 +60,9 @@ class Work:
 def job(store: str, notes: str, seconds: float = 0.02) -> None:
     """Run, or go on."""
     xs.run(Work(notes, seconds), store, source=scene(), halo=0, block=BLOCK, workers=2, resume=True, progress=False)
+
+
+def job_of_a_person(store: str, notes: str, seconds: float) -> None:
+    """Run as from a terminal, where Ctrl-C interrupts; what a shell starts in the background ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    job(store, notes, seconds)
