@@ -187,9 +187,7 @@ def trim(lines: list[str]) -> list[str]:
     """Keep figures: of benchmarks their groups, of tests what proves a claim, how long notebooks took, and the sums."""
     if any(line.startswith("PASSED") for line in lines):
         proofs = Counter(line.partition(" - ")[0].partition("[")[0] for line in lines if re.match(PROVING, line))
-        sums = [
-            line for line in lines if re.match(r"FAILED|ERROR|[\d.]+s call +tests/test_notebooks.py::test_a_notebook_runs|\d+ passed", line)
-        ]
+        sums = [line for line in lines if re.match(SUMS, line)]
         return [*(f"{name} {n}" for name, n in sorted(proofs.items())), *sums]
     if any(line.startswith("TOTAL ") for line in lines):
         return [line for line in lines if re.match(r"TOTAL |FAILED|ERROR|\d+ passed|\d+ failed", line)]
