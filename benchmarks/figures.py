@@ -90,6 +90,11 @@ def both(reckon: Callable[[float, float], float], first: Find, second: Find) -> 
     return find
 
 
+def reckoned(reckon: Callable[[float], float], found: Find) -> Find:
+    """Reckon with one figure."""
+    return both(lambda a, _: reckon(a), found, found)
+
+
 def either(first: Find, second: Find) -> Find:
     """Find a figure in what a command prints, or in what README kept of an earlier run."""
 

@@ -25,9 +25,10 @@ ROOT = Path(__file__).parents[1]
 
 
 PROVING = rf"PASSED tests/(?:{'|'.join(map(re.escape, FILES))})"
-
+"""Lines of tests that prove a claim."""
 
 SUMS = r"FAILED|ERROR|[\d.]+s call +tests/test_notebooks.py::test_a_notebook_runs|\d+ passed|\d+ failed"
+"""Lines of a run of tests that are kept beside these."""
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,8 @@ def test_unknown_combination(cube: xr.Dataset) -> None:
     with pytest.raises(xs.XSentinelError, match="bands is 'infrared'; name one of 'true colour', 'false colour'"):
         cube.s2.plot.rgb(bands="infrared")
     with pytest.raises(xs.BandError, match="shortwave infrared needs B12, B8A, B04; missing: B12"):
-        cube.drop_vars("B12").s2.plot.rgb(bands="swir")
+        cube.drop_vars(["B11", "B12"]).s2.plot.rgb(bands="swir")
+    assert "B11 B8A B04" in cube.drop_vars("B12").s2.plot.rgb(bands="swir").get_title(loc="left")
 
 
 # ---- clouds ----------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,29 @@ RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 LEGEND = 9
 """Flags that get a colour at most where they have none of their own."""
+
+
+COMBINATIONS = {
+    "true colour": ("B04", "B03", "B02"),
+    "false colour": ("B08", "B04", "B03"),
+    "shortwave infrared": ("B12", "B8A", "B04"),
+    "agriculture": ("B11", "B08", "B02"),
+}
+"""Red, green and blue of the combinations that have a name; false colour shows vegetation red."""
+
+STAND_INS = {"B08": "B8A", "B8A": "B08", "B12": "B11"}
+"""Which band stands for which, where a cube lacks it."""
+
+
+def combined(name: str, there: Container[str]) -> tuple[str, ...]:
+    """Give the bands of a combination, neighbours in place of those that are not there.
+
+    Examples
+    --------
+    >>> combined("false colour", {"B03", "B04", "B8A"})
+    ('B8A', 'B04', 'B03')
+    """
+    return tuple(STAND_INS[b] if b not in there and STAND_INS.get(b) in there else b for b in COMBINATIONS[name])
 
 
 def palette_of(name: str) -> str:

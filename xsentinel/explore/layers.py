@@ -14,12 +14,15 @@ from xsentinel.bands import BANDS, CLOUDY_CLASSES, band_name, scene_class_values
 from xsentinel.classes import palette
 from xsentinel.cube import band_variables, nodata_code
 from xsentinel.style import (
+    COMBINATIONS,
     LEGEND,
     MISSING,
-    PALETTES,
+    NOTHING,
     channels_of,
+    combined,
     flag_colours,
     flag_text,
+    palette_of,
     reflectance_of,
     stretch_limits,
     stretched,
@@ -27,13 +30,6 @@ from xsentinel.style import (
     value_limits,
     values_of,
 )
-
-COMPOSITES = {
-    "true colour": (("B04", "B03", "B02"),),
-    "false colour": (("B08", "B04", "B03"), ("B8A", "B04", "B03")),
-    "shortwave infrared": (("B12", "B8A", "B04"), ("B12", "B08", "B04"), ("B11", "B8A", "B04"), ("B11", "B08", "B04")),
-}
-"""Red, green and blue of what a cube is looked at as; the first whose bands are there. False colour shows vegetation red."""
 
 STACKED = 40
 """Members of a further dimension, such as the probabilities of classes, that are shown one by one at most."""
@@ -114,7 +110,7 @@ class Legend:
         if code not in self._colours:
             codes = [*(c for c in self._colours if c != NO_DATA), code]
             free = "flag_masks" in self._of.attrs and len(codes) <= LEGEND
-            self._colours[code] = flag_colours(self._of, np.array(codes))[-1] if free else "#f2f2f2" if code == 0 else MISSING
+            self._colours[code] = flag_colours(self._of, np.array(codes))[-1] if free else NOTHING if code == 0 else MISSING
         return self._colours[code]
 
     def text(self, code: int) -> str:
@@ -127,7 +123,7 @@ def ramp(name: str) -> list[str]:
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    return [to_hex(c) for c in colormaps[PALETTES.get(name, "viridis")](np.linspace(0, 1, 256))]
+    return [to_hex(c) for c in colormaps[palette_of(name)](np.linspace(0, 1, 256))]
 
 
 def layers_of(ds: xr.Dataset) -> dict[str, Layer]:
@@ -144,9 +140,9 @@ def first_of(layers: dict[str, Layer]) -> str:
 
 def _composites(ds: xr.Dataset) -> Iterator[Layer]:
     bands = band_variables(ds)
-    for name, choices in COMPOSITES.items():
-        there = next((c for c in choices if set(c) <= set(bands)), None)
-        if there is None:
+    for name in COMBINATIONS:
+        there = combined(name, bands)
+        if not set(there) <= set(bands):
             continue
         parts = tuple(_bare(ds[bands[b]].rename(b)) for b in there)
         if _is_map(parts[0]) and all(p.sizes == parts[0].sizes for p in parts):

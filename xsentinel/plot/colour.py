@@ -14,25 +14,14 @@ from xsentinel.errors import XSentinelError
 from xsentinel.plot.dates import clearest, pick
 from xsentinel.plot.marks import draw_marks, scene_layer
 from xsentinel.plot.place import finish, new_axes, show, thin
-from xsentinel.style import reflectance_of, stretch_limits, stretched
+from xsentinel.style import COMBINATIONS, combined, reflectance_of, stretch_limits, stretched
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COMBINATIONS = {
-    "true colour": ("B04", "B03", "B02"),
-    "false colour": ("B08", "B04", "B03"),
-    "shortwave infrared": ("B12", "B8A", "B04"),
-    "agriculture": ("B11", "B08", "B02"),
-}
-"""Red, green and blue of the combinations that have a name."""
-
 SHORT = {"true": "true colour", "false": "false colour", "swir": "shortwave infrared"}
 
 VISIBLE = ("B01", "B02", "B03", "B04")
-
-NIR = {"B08": "B8A", "B8A": "B08"}
-"""Which near infrared stands for which, where a cube has only one."""
 
 
 def rgb(
@@ -124,8 +113,7 @@ def colour_layers(ds: xr.Dataset, bands: str | Sequence[str], side: int | None =
     name = SHORT.get(key, key)
     if name not in COMBINATIONS:
         raise XSentinelError(f"bands is {bands!r}; name one of {', '.join(map(repr, COMBINATIONS))}, or give three bands")
-    there = band_variables(ds)
-    own = [NIR[b] if b not in there and NIR.get(b) in there else b for b in COMBINATIONS[name]]
+    own = combined(name, band_variables(ds))
     return [thin(b, side) for b in select_bands(ds, own, name)], f"{name} ({' '.join(own)})"
 
 
